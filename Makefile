@@ -1,0 +1,46 @@
+# Fixed names, a few lines each; CI runs exactly these. Every target makes the environment it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.dev-installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types check run bench crash lock clean
+
+help:  ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+
+$(STAMP): requirements/dev.lock pyproject.toml scripts/venv.sh
+	@sh scripts/venv.sh "$(PYTHON)" "$(VENV)"
+	@touch $(STAMP)
+
+demo: $(STAMP)  ## the whole relay at work on this machine; ONCE=1 ends after the story
+	@$(BIN)/relay demo $(if $(ONCE),--once,)
+
+test: $(STAMP)  ## all tests with branch coverage
+	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-report=html -q $(ARGS)
+
+lint: $(STAMP)  ## format and lint, changing nothing
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+types: $(STAMP)  ## mypy, strict
+	@$(BIN)/mypy
+
+check: lint types test  ## what CI runs
+
+run: $(STAMP)  ## receiver and workers on this machine, with config/relay.toml or RELAY_CONFIG
+	@$(BIN)/relay up
+
+bench: $(STAMP)  ## speed and memory, beside bare baselines
+	@$(BIN)/python -m bench $(ARGS)
+
+crash: $(STAMP)  ## the long form of the crash rounds (20 rounds of 2,000 events; minutes)
+	@$(BIN)/python -m pytest -q --no-cov -m long tests/acceptance $(ARGS)
+
+lock:  ## write the locks anew (needs uv)
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/run.lock
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/dev.lock
+
+clean:  ## the environment and everything made by tests
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis htmlcov .coverage*
