@@ -1,0 +1,270 @@
+"""Records of what is accepted, enriched and delivered, and the identities that make overlap harmless.
+
+All times are seconds since 1970 (UTC) as floats inside the relay, and RFC 3339 in UTC in an envelope.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Self
+
+import pydantic_core
+
+ENTITY_OF_TYPE_PREFIX = "planday."
+PORTAL_URN = "urn:planday:portal:"
+
+# A type whose later event of the same kind makes the earlier one pointless (design.md, invariant 5).
+SUPERSEDABLE_SUFFIXES = (".updated", "payroll_line.corrected")
+
+# The pairs of types that undo each other: after `unapproved` another `approved` is a new change,
+# although the record looks as it did before (design.md 4, "one change, both doors").
+OPPOSITES: Mapping[str, tuple[str, ...]] = {
+    "approved": ("unapproved", "declined", "cancelled"),
+    "unapproved": ("approved",),
+    "declined": ("approved",),
+    "cancelled": ("approved", "declined"),
+    "assigned": ("unassigned",),
+    "unassigned": ("assigned",),
+    "deactivated": ("reactivated",),
+    "reactivated": ("deactivated",),
+    "created": ("deleted",),
+    "deleted": ("created",),
+    "locked": ("unlocked",),
+    "unlocked": ("locked",),
+}
+
+
+class Origin(StrEnum):
+    """How an event came to be (the envelope's `relayorigin`)."""
+
+    NATIVE = "native"
+    DERIVED = "derived"
+    REPLAY = "replay"
+    TEST = "test"
+
+
+class EventState(StrEnum):
+    """Where an event stands; every value but `accepted` is an end that an operator can see."""
+
+    ACCEPTED = "accepted"
+    ROUTED = "routed"
+    UNROUTED = "unrouted"
+    DUPLICATE = "duplicate"
+    DEAD = "dead"
+
+
+class DeliveryState(StrEnum):
+    """Where one event stands with one target."""
+
+    WAITING = "waiting"
+    SENDING = "sending"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+    PARKED = "parked"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+
+
+class Outcome(StrEnum):
+    """What one attempt came to; the only thing that retry, breaker and dashboard look at."""
+
+    DELIVERED = "delivered"
+    RETRY = "retry"
+    REJECTED = "rejected"
+    TARGET_BROKEN = "target_broken"
+    UNKNOWN = "unknown"
+
+
+def event_id(source: str, sender_id: str) -> str:
+    """The relay's own id: the same source and sender id always give the same one, and no dot ever stands in it."""
+    digest = hashlib.blake2b(f"{source}\0{sender_id}".encode(), digest_size=16)
+    return "evt_" + digest.hexdigest()
+
+
+def idempotency_key(event: str, target: str) -> str:
+    """The key that goes out with every attempt and every replay of one event to one target."""
+    digest = hashlib.blake2b(f"{event}\0{target}".encode(), digest_size=16)
+    return f"rly_{digest.hexdigest()}"
+
+
+def content_version(*, modified: str | None, content: Any) -> str:
+    """A short hash of what a record looked like: its modified time, where it has one, and what we keep of it."""
+    body = pydantic_core.to_json({"m": modified, "c": _sorted(content)})
+    return hashlib.blake2b(body, digest_size=10).hexdigest()
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    if isinstance(value, list | tuple):
+        return [_sorted(item) for item in value]
+    return value
+
+
+def opposites(type_: str) -> tuple[str, ...]:
+    """The full type names that `type_` undoes, so that they count as new when they come again."""
+    stem, _, verb = type_.rpartition(".")
+    return tuple(f"{stem}.{other}" for other in OPPOSITES.get(verb, ()))
+
+
+def rfc3339(at: float) -> str:
+    """An instant as RFC 3339 in UTC with milliseconds."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One accepted event, before enrichment.
+
+    `time` is when it happened, as the sender says (RFC 3339, UTC); `received_at` when we accepted it.
+    `received` is the sender's own `data`: untrusted, class H, never mixed with what Planday says.
+    """
+
+    id: str
+    source: str
+    sender_id: str
+    type: str
+    portal: int
+    entity: str
+    entity_id: str
+    received_at: float
+    time: str | None = None
+    origin: Origin = Origin.NATIVE
+    received: Any = None
+    extensions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def subject(self) -> str:
+        return f"{self.entity}/{self.entity_id}"
+
+    @property
+    def lane(self) -> str:
+        """Events of one lane are handled one at a time, in the order in which they were accepted."""
+        return f"{self.portal}:{self.entity}:{self.entity_id}"
+
+    def to_json(self) -> bytes:
+        return pydantic_core.to_json(
+            {
+                "id": self.id,
+                "src": self.source,
+                "sid": self.sender_id,
+                "type": self.type,
+                "portal": self.portal,
+                "ent": self.entity,
+                "eid": self.entity_id,
+                "at": self.received_at,
+                "time": self.time,
+                "origin": self.origin.value,
+                "ext": dict(self.extensions),
+                "data": self.received,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, raw: bytes | str) -> Self:
+        body = pydantic_core.from_json(raw)
+        return cls(
+            id=body["id"],
+            source=body["src"],
+            sender_id=body["sid"],
+            type=body["type"],
+            portal=body["portal"],
+            entity=body["ent"],
+            entity_id=body["eid"],
+            received_at=body["at"],
+            time=body["time"],
+            origin=Origin(body["origin"]),
+            received=body["data"],
+            extensions=body["ext"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try to deliver, as it is kept: sensitive header values are masked, the answer is a bounded excerpt."""
+
+    number: int
+    started_at: float
+    ended_at: float
+    outcome: Outcome
+    reason: str
+    status: int | None = None
+    retry_at: float | None = None
+    replay: str | None = None
+    request_headers: Mapping[str, str] = field(default_factory=dict)
+    response_headers: Mapping[str, str] = field(default_factory=dict)
+    excerpt: str = ""
+
+    def to_json(self) -> bytes:
+        """Compact: empty parts are left out, since every delivery keeps at least one attempt."""
+        body = {
+            "n": self.number,
+            "t": round(self.started_at, 3),
+            "ms": round((self.ended_at - self.started_at) * 1000, 1),
+            "o": self.outcome.value,
+            "r": self.reason,
+            "s": self.status,
+            "again": self.retry_at,
+            "replay": self.replay,
+            "req": dict(self.request_headers),
+            "res": dict(self.response_headers),
+            "x": self.excerpt,
+        }
+        return pydantic_core.to_json({key: value for key, value in body.items() if value not in (None, "", {})})
+
+    @classmethod
+    def from_json(cls, raw: bytes | str) -> Self:
+        body = pydantic_core.from_json(raw)
+        return cls(
+            number=body["n"],
+            started_at=body["t"],
+            ended_at=body["t"] + body.get("ms", 0) / 1000,
+            outcome=Outcome(body["o"]),
+            reason=body.get("r", ""),
+            status=body.get("s"),
+            retry_at=body.get("again"),
+            replay=body.get("replay"),
+            request_headers=body.get("req", {}),
+            response_headers=body.get("res", {}),
+            excerpt=body.get("x", ""),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One event on its way to one target, as the store has it."""
+
+    event: str
+    target: str
+    state: DeliveryState
+    attempts: int
+    sequence: int
+    updated_at: float
+    due_at: float | None = None
+    reason: str = ""
+    round: int = 1
+    replay: str | None = None
+
+    @property
+    def id(self) -> str:
+        return f"{self.event}:{self.target}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRecord:
+    """One event as the store has it: the event, where it stands, and what enrichment and routing made of it."""
+
+    event: Event
+    state: EventState
+    sequence: int
+    reason: str = ""
+    attempts: int = 0
+    due_at: float | None = None
+    envelope: Mapping[str, Any] | None = None
+    routing: Mapping[str, str] = field(default_factory=dict)
+    targets: tuple[str, ...] = ()
+    duplicate_of: str | None = None

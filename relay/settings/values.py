@@ -1,0 +1,170 @@
+"""The small value types that settings are made of: durations, secrets by reference, names."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
+from pydantic_core import CoreSchema, core_schema
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
+_REFERENCE = re.compile(r"(env|file):(.+)")
+
+
+def _duration(value: Any) -> Any:
+    if isinstance(value, str):
+        match = _DURATION.fullmatch(value.strip())
+        if match is None:
+            raise ValueError('a duration is a number and a unit, such as "30s", "10m", "4h" or "30d"')
+        return float(match[1]) * _UNITS[match[2]]
+    if isinstance(value, bool):
+        raise ValueError('a duration is a number and a unit, such as "30s"')
+    return value
+
+
+def _name(value: str) -> str:
+    if "_" in value:
+        raise ValueError("a name may not hold underscores, because `_` stands for `-` in environment variables")
+    if not _NAME.fullmatch(value):
+        raise ValueError(
+            "a name is 1 to 64 characters of a-z, 0-9 and hyphens, and starts and ends with a letter or digit"
+        )
+    return value
+
+
+def _network(value: str) -> str:
+    try:
+        ipaddress.ip_network(value)
+    except ValueError as error:
+        raise ValueError(f'not a network in CIDR form, such as "10.20.0.0/16": {error}') from None
+    return value
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(_duration),
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^\d+(\.\d+)?(ms|s|m|h|d)$", "examples": ["30s", "10m", "4h", "30d"]}
+    ),
+]
+Name = Annotated[str, AfterValidator(_name)]
+Network = Annotated[str, AfterValidator(_network)]
+
+
+class Secret:
+    """A secret, written in the settings as a reference (`env:NAME` or `file:NAME`), that never prints.
+
+    `reveal()` is the only way to its value, and works only after `resolve()`.
+    """
+
+    __slots__ = ("_value", "reference")
+
+    def __init__(self, reference: str, *, value: str | None = None) -> None:
+        self.reference = reference
+        self._value = value
+
+    @property
+    def resolved(self) -> bool:
+        return self._value is not None
+
+    def resolve(self, environ: Mapping[str, str], folder: Path) -> str | None:
+        """Read the value; what is wrong, or None. A file's trailing line break is not part of the secret."""
+        if self._value is not None:
+            return None
+        match = _REFERENCE.fullmatch(self.reference)
+        if match is None:
+            return "not a reference"
+        kind, name = match.groups()
+        if kind == "env":
+            value = environ.get(name, "")
+            if not value:
+                return f"the environment variable {name} is not set"
+        else:
+            try:
+                value = (folder / name).read_text(encoding="utf-8").rstrip("\r\n")
+            except (OSError, UnicodeDecodeError) as error:
+                return f"the file {name} cannot be read: {type(error).__name__}"
+            if not value:
+                return f"the file {name} is empty"
+        self._value = value
+        return None
+
+    def reveal(self) -> str:
+        """The value. Never log it, never put it into an error text."""
+        if self._value is None:
+            raise RuntimeError(f"{self.reference} was not resolved for this role")
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"Secret({self.reference if _REFERENCE.fullmatch(self.reference) else '***'})"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other.reference == self.reference
+
+    def __hash__(self) -> int:
+        return hash(self.reference)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls._validate, serialization=core_schema.plain_serializer_function_ser_schema(repr)
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": "string", "pattern": "^(env|file):.+$", "examples": ["env:NAME", "file:/run/credentials/name"]}
+
+    @classmethod
+    def _validate(cls, value: Any) -> Secret:
+        if isinstance(value, Secret):
+            return value
+        if not isinstance(value, str) or not _REFERENCE.fullmatch(value):
+            # The value itself must not be repeated: it is most likely the secret.
+            raise ValueError('write a reference, "env:NAME" or "file:PATH", never the secret itself')
+        return cls(value)
+
+
+class Address(Secret):
+    """A URL that may be written out (`https://…`) or, where it is itself a credential, given by reference."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": "string", "examples": ["https://payroll.example/hooks", "env:SLACK_WEBHOOK_URL"]}
+
+    @classmethod
+    def _validate(cls, value: Any) -> Address:
+        if isinstance(value, Address):
+            return value
+        if not isinstance(value, str) or not value:
+            raise ValueError('write a URL, or a reference such as "env:NAME"')
+        if _REFERENCE.fullmatch(value):
+            return cls(value)
+        if not value.startswith(("https://", "http://")):
+            raise ValueError(
+                'a URL starts with https:// (or http:// with allow_http), or is a reference such as "env:NAME"'
+            )
+        return cls("(written in the file)", value=value)
+
+
+class Text(Secret):
+    """A value that may be written out or given by reference, such as an App ID."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": "string"}
+
+    @classmethod
+    def _validate(cls, value: Any) -> Text:
+        if isinstance(value, Text):
+            return value
+        if not isinstance(value, str) or not value:
+            raise ValueError('write the value, or a reference such as "env:NAME"')
+        return cls(value) if _REFERENCE.fullmatch(value) else cls("(written in the file)", value=value)

@@ -1,0 +1,14 @@
+"""`/portal/v1.0/info`: which portal a token belongs to."""
+
+from starlette.responses import Response
+
+from relay.simulator.answers import show, single
+from relay.simulator.api import Endpoint, Read
+
+
+def info(read: Read) -> Response:
+    """The portal itself; no scope is documented for it."""
+    return single(show(read.portal.info, settings=read.settings, zone=read.portal.zone))
+
+
+ENDPOINTS = [Endpoint("/portal/v1.0/info", info, None)]

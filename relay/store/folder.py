@@ -1,0 +1,129 @@
+"""The data folder of the embedded store: who owns it, who writes it, and how other processes get in.
+
+lock             held (flock) by the owner, with its pid inside
+server.lock      held by the server process itself, so it is free only when nothing writes the data any more
+store.json       {url, pid of the owner}, mode 0600: how other processes get in
+written-by.json  which server wrote the data last, because not every other one can read them
+store.sock, store.log, appendonlydir/ (appendonly.aof before Redis 7)
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import redis
+
+from relay.errors import StoreError, StoreUnavailable
+from relay.store.binary import Version, Writer
+
+LEFTOVER_SECONDS = 20.0  # a little over the guard's own patience
+
+
+def attach(data_dir: Path) -> str:
+    """Return the URL of the embedded store that another process owns, once it is known to answer."""
+    nothing = f"no store is running in {data_dir}: start `relay up`, or set REDIS_URL"
+    try:
+        url = str(json.loads((data_dir / "store.json").read_bytes())["url"])
+    except PermissionError as error:
+        remedy = "run this as the user of `relay up`"
+        raise StoreError(f"the store in {data_dir} belongs to another user: {remedy}") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(nothing) from error
+    match state(url):
+        case "loading":
+            raise StoreUnavailable(f"the store in {data_dir} is still loading its data")
+        case "silent":
+            raise StoreError(nothing)
+        case "ready":
+            return url
+
+
+def state(url: str) -> Literal["ready", "loading", "silent"]:
+    """Ask a server whether it can be used now."""
+    try:
+        with redis.Redis.from_url(url, socket_timeout=2.0, socket_connect_timeout=2.0) as client:
+            client.ping()
+    except redis.BusyLoadingError:
+        return "loading"
+    except (redis.RedisError, OSError, ValueError):
+        return "silent"
+    return "ready"
+
+
+def own(data_dir: Path) -> int:
+    """Make the folder and take its lock; the descriptor that is returned holds it."""
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(PermissionError):  # a mounted volume may belong to another user; our files are private anyway
+        data_dir.chmod(0o700)
+    lock = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    if not _taken(lock):
+        pid = os.read(lock, 20).decode(errors="replace").strip() or "?"
+        os.close(lock)
+        remedy = "stop that one, or set RELAY_DATA_DIR to another folder"
+        raise StoreError(f"the store in {data_dir} is in use by process {pid}: {remedy}")
+    os.truncate(lock, 0)
+    os.write(lock, f"{os.getpid()}\n".encode())
+    return lock
+
+
+def server_lock(data_dir: Path) -> int:
+    """Take the lock that a running server holds; one that its owner left behind is asked to end first."""
+    path = data_dir / "server.lock"
+    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    if _taken(lock):
+        return lock
+    _ask_to_end(data_dir / "store.json")
+    deadline = time.monotonic() + LEFTOVER_SECONDS
+    while time.monotonic() < deadline:
+        if _taken(lock):
+            return lock
+        time.sleep(0.02)
+    os.close(lock)
+    raise StoreError(
+        f"a server of an earlier run still writes to {data_dir} and does not end: `fuser {path}` names its process; "
+        "end that one (kill) and start again"
+    )
+
+
+def write_private(path: Path, value: dict[str, Any]) -> None:
+    """Replace a small JSON file at once, readable by its owner only."""
+    fresh = path.with_name(path.name + ".new")
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as handle:  # noqa: PTH123
+        json.dump(value, handle)
+    fresh.replace(path)
+
+
+def read_writer(data_dir: Path) -> Writer | None:
+    """Which server wrote the data last; None for a new folder."""
+    try:
+        value: Any = json.loads((data_dir / "written-by.json").read_bytes())
+        major, minor, patch = map(int, value["version"])
+        version: Version = (major, minor, patch)
+        return Writer(name="valkey" if value["name"] == "valkey" else "redis", version=version)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write_writer(data_dir: Path, writer: Writer) -> None:
+    write_private(data_dir / "written-by.json", {"name": writer.name, "version": list(writer.version)})
+
+
+def _taken(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _ask_to_end(store_file: Path) -> None:
+    with suppress(redis.RedisError, OSError, ValueError, KeyError, TypeError):
+        url = json.loads(store_file.read_bytes())["url"]
+        with redis.Redis.from_url(url, socket_timeout=2.0, socket_connect_timeout=2.0) as client:
+            client.execute_command("SHUTDOWN")

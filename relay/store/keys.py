@@ -1,0 +1,171 @@
+"""Every Redis key, named once: what it holds, what type it has, how long it lives.
+
+The scripts in scripts/*.lua build the same names from the prefix they are given; tests/unit/test_keys.py
+holds the two together. Nothing here has a hash tag: Redis Cluster is refused at start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The names of all keys below one prefix."""
+
+    prefix: str = "relay:"
+
+    # The record ------------------------------------------------------------------------------
+
+    def event(self, event: str) -> str:
+        """Hash: one event, its state, its lease and what was made of it. No expiry while work is left."""
+        return f"{self.prefix}e:{event}"
+
+    def delivery(self, event: str, target: str) -> str:
+        """Hash of small fields: one event with one target."""
+        return f"{self.prefix}d:{event}:{target}"
+
+    def attempts(self, event: str, target: str) -> str:
+        """List of JSON: the attempts of one delivery, oldest first, bounded."""
+        return f"{self.prefix}a:{event}:{target}"
+
+    def entity(self, lane: str) -> str:
+        """Hash: per (portal, entity, id) the last sequence, the claimed version, the newest delivered sequence per target."""
+        return f"{self.prefix}n:{lane}"
+
+    # Work --------------------------------------------------------------------------------------
+
+    def event_lane(self, lane: str) -> str:
+        """List of event ids: accepted events of one entity in order; the head is the one being worked on."""
+        return f"{self.prefix}le:{lane}"
+
+    def delivery_lane(self, lane: str, target: str) -> str:
+        """List of event ids: deliveries of one entity to one target in order; the head is the one being worked on."""
+        return f"{self.prefix}ld:{target}:{lane}"
+
+    @property
+    def due_events(self) -> str:
+        """Sorted set: event id -> due time in ms, heads of event lanes that nobody works on."""
+        return f"{self.prefix}due:e"
+
+    def due_deliveries(self, target: str) -> str:
+        """Sorted set: event id -> due time in ms, heads of one target's lanes that nobody works on."""
+        return f"{self.prefix}due:t:{target}"
+
+    @property
+    def leased_events(self) -> str:
+        """Sorted set: event id -> lease end in ms."""
+        return f"{self.prefix}lease:e"
+
+    def leased_deliveries(self, target: str) -> str:
+        """Sorted set: event id -> lease end in ms; its size is the target's concurrency now."""
+        return f"{self.prefix}lease:t:{target}"
+
+    @property
+    def open(self) -> str:
+        """Sorted set: event id -> accepted ms, every event that has work left."""
+        return f"{self.prefix}open"
+
+    @property
+    def targets(self) -> str:
+        """Set: every target name that ever had a delivery."""
+        return f"{self.prefix}targets"
+
+    @property
+    def wake(self) -> str:
+        """List, bounded: a hint for blocked drains that something is due. Never trusted."""
+        return f"{self.prefix}wake"
+
+    @property
+    def drains(self) -> str:
+        """Sorted set: drain token -> end of its heartbeat in ms."""
+        return f"{self.prefix}drains"
+
+    @property
+    def workers(self) -> str:
+        """Sorted set: worker incarnation -> end of its heartbeat in ms."""
+        return f"{self.prefix}workers"
+
+    # Targets -----------------------------------------------------------------------------------
+
+    def target(self, target: str) -> str:
+        """Hash: a target's pause (by whom, why, since) and its hold (ms) after a Retry-After."""
+        return f"{self.prefix}t:{target}"
+
+    def rate(self, limiter: str) -> str:
+        """String: theoretical arrival time in ms of one limiter (GCRA). Expires by itself."""
+        return f"{self.prefix}rate:{limiter}"
+
+    # Indexes for people ------------------------------------------------------------------------
+
+    @property
+    def events(self) -> str:
+        """Sorted set: event id -> accepted ms, all events."""
+        return f"{self.prefix}ix:e"
+
+    def events_in(self, state: str) -> str:
+        """Sorted set: event id -> accepted ms, events in one of the states that people look for."""
+        return f"{self.prefix}ix:e:{state}"
+
+    def deliveries_in(self, target: str, state: str) -> str:
+        """Sorted set: event id -> accepted ms, one target's deliveries in one state."""
+        return f"{self.prefix}ix:d:{target}:{state}"
+
+    def entity_events(self, lane: str) -> str:
+        """Sorted set: event id -> accepted ms, all events of one entity."""
+        return f"{self.prefix}ix:n:{lane}"
+
+    @property
+    def counters(self) -> str:
+        """Hash: totals since the beginning, such as accepted and duplicate."""
+        return f"{self.prefix}count"
+
+    # Beside the line ---------------------------------------------------------------------------
+
+    @property
+    def quarantine(self) -> str:
+        """List of JSON, bounded, newest first: bodies that were signed but unreadable."""
+        return f"{self.prefix}quarantine"
+
+    def plan(self, plan: str) -> str:
+        """Hash: a replay plan, its counts and progress."""
+        return f"{self.prefix}plan:{plan}"
+
+    def plan_items(self, plan: str) -> str:
+        """List of "event:target": what a replay plan still has to do."""
+        return f"{self.prefix}plan:{plan}:items"
+
+    @property
+    def plans(self) -> str:
+        """Sorted set: plan id -> made at, ms."""
+        return f"{self.prefix}plans"
+
+    @property
+    def format(self) -> str:
+        """String: the version of this data format."""
+        return f"{self.prefix}format"
+
+    # arq ---------------------------------------------------------------------------------------
+
+    @property
+    def queue(self) -> str:
+        """arq's queue: the only name of arq's that can carry our prefix."""
+        return f"{self.prefix}arq:queue"
+
+    # Planday -----------------------------------------------------------------------------------
+
+    def planday_limit(self, scope: str) -> str:
+        """Hash: one shared budget (a portal or a client id): counts per window and the live policy."""
+        return f"{self.prefix}pd:limit:{scope}"
+
+    def planday_cache(self, portal: int, kind: str, record: str) -> str:
+        """String (JSON): one parsed Planday record with the time it was read; expires."""
+        return f"{self.prefix}pd:cache:{portal}:{kind}:{record}"
+
+    def planday_lock(self, name: str) -> str:
+        """String: owner of a short lock shared by processes; expires."""
+        return f"{self.prefix}pd:lock:{name}"
+
+    def planday_token(self, portal: int) -> str:
+        """Hash: a portal's refresh and access token, encrypted, and the state of its authorisation."""
+        return f"{self.prefix}pd:token:{portal}"
