@@ -183,6 +183,39 @@ class Event:
         )
 
 
+def enriched_envelope(event: Event, *, sequence: int, data: Mapping[str, Any]) -> dict[str, Any]:
+    """The envelope as it goes out (before a target's field list): a valid CloudEvents 1.0 structured JSON object."""
+    record: Mapping[str, Any] = data.get("object") or {}
+    department = record.get("departmentId") or record.get("primaryDepartmentId")
+    employee = event.entity_id if event.entity == "employee" else record.get("employeeId")
+    envelope: dict[str, Any] = {
+        "specversion": "1.0",
+        "id": event.id,
+        "source": f"{PORTAL_URN}{event.portal}",
+        "type": event.type,
+        "subject": event.subject,
+        "time": event.time or rfc3339(event.received_at),
+        "timestamp": event.time or rfc3339(event.received_at),
+        "datacontenttype": "application/json",
+        "dataschema": f"urn:planday-relay:schema:{event.entity.replace('_', '-')}:1",
+        "portalid": str(event.portal),
+    }
+    if department is not None:
+        envelope["departmentid"] = str(department)
+    if employee is not None:
+        envelope["employeeid"] = str(employee)
+    envelope |= {
+        "sequence": f"{sequence:06d}",
+        "relayorigin": event.origin.value,
+        "senderid": event.sender_id,
+        "correlationid": event.id,
+    }
+    for name, value in event.extensions.items():
+        envelope.setdefault(name, value)
+    envelope["data"] = dict(data)
+    return envelope
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One try to deliver, as it is kept: sensitive header values are masked, the answer is a bounded excerpt."""

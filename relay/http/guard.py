@@ -63,7 +63,7 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 
 
-class Refusal(OSError):  # noqa: N818 - never leaves the edge: the transport turns it into AddressRefused
+class Refusal(OSError):
     """The guard's verdict on its way through aiohttp, which lets an OSError of a resolver or a socket pass."""
 
 

@@ -59,7 +59,9 @@ def explain(failure: Exception, call: Call) -> SendError:
         return Unanswered(text)
     error = NotSent(text)
     # A URL or a method of which no request can be made stays that way.
-    error.permanent = call.stage is Stage.CONNECTING and isinstance(failure, ValueError)
+    error.permanent = (
+        call.stage is Stage.CONNECTING and isinstance(failure, ValueError) and not isinstance(failure, OSError)
+    )
     return error
 
 

@@ -11,9 +11,17 @@ from relay.simulator.state import Record
 from relay.simulator.times import parse_instant
 
 # Fields that only one of the two views has (planday-api.md 6.2 to 6.4).
-_ONLY_BY_ID = (
-    "hiredFrom jobTitle gender countryId workHours contractRulesRuleId supervisorEmployeeId skillIds isDeactivated"
-).split()
+_ONLY_BY_ID = [
+    "hiredFrom",
+    "jobTitle",
+    "gender",
+    "countryId",
+    "workHours",
+    "contractRulesRuleId",
+    "supervisorEmployeeId",
+    "skillIds",
+    "isDeactivated",
+]
 _ONLY_IN_LISTS = ("hiredDate", "dateTimeDeleted", "cellPhoneWithoutCountryPrefix", "phoneWithoutCountryPrefix")
 _NOT_WHEN_DEACTIVATED = ("securityGroups", "supervisorId", "primaryDepartmentId")
 # What `special` unlocks, and the scope each needs.

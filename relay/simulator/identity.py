@@ -20,10 +20,20 @@ CLIENT_ID = "5b1f6c1e-0000-4000-8000-000000000001"
 OTHER_CLIENT_ID = "5b1f6c1e-0000-4000-8000-000000000002"
 REFRESH_TOKENS = {4100001: "sim-bistro-demo-000001", 4100002: "sim-harbour-hotel-0002"}
 DEFAULT_SCOPES = frozenset(
-    (
-        "openid offline_access department:read employeegroup:read employeetype:read employee:read skill:read "
-        "shift:read shifttype:read shiftposition:read punchclockshift:read absence:read"
-    ).split()
+    [
+        "openid",
+        "offline_access",
+        "department:read",
+        "employeegroup:read",
+        "employeetype:read",
+        "employee:read",
+        "skill:read",
+        "shift:read",
+        "shifttype:read",
+        "shiftposition:read",
+        "punchclockshift:read",
+        "absence:read",
+    ]
 )
 
 Fate = Literal["active", "refresh-fails", "api-401"]

@@ -10,10 +10,19 @@ from relay.simulator.api import Endpoint, Read, names
 from relay.simulator.state import Record
 from relay.simulator.times import parse_instant, stamp
 
-STATUSES = (
-    "Open Assigned Approved ForSale Draft OnDuty PendingSwapAcceptance PendingApproval "
-    "PunchclockStarted PunchclockFinished PunchclockApproved"
-).split()
+STATUSES = [
+    "Open",
+    "Assigned",
+    "Approved",
+    "ForSale",
+    "Draft",
+    "OnDuty",
+    "PendingSwapAcceptance",
+    "PendingApproval",
+    "PunchclockStarted",
+    "PunchclockFinished",
+    "PunchclockApproved",
+]
 # The filter takes only the first eight.
 _FILTERED = STATUSES[:8]
 _ID_FILTERS = ("departmentId", "employeeGroupId", "shiftTypeId", "positionId", "employeeId")

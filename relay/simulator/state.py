@@ -1,10 +1,16 @@
 """One simulated portal's contents, and the record of every change made to them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 Record = dict[str, Any]
 Table = dict[int, Record]
+
+
+def table(rows: Iterable[Record]) -> Table:
+    """Records by id."""
+    return {row["id"]: row for row in rows}
 
 
 @dataclass

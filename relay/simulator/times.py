@@ -41,6 +41,11 @@ def fine_stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "7Z"
 
 
+def exact_stamp(moment: datetime) -> str:
+    """An RFC 3339 instant with microseconds: our own form, for logs and events."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 def wall_clock(moment: datetime, zone: str) -> str:
     """The minute on the wall in `zone`, without offset."""
     return moment.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%dT%H:%M")

@@ -22,7 +22,7 @@ import redis
 from relay.errors import StoreError, StoreUnavailable
 from relay.store.binary import Version, Writer
 
-LEFTOVER_SECONDS = 20.0  # a little over the guard's own patience
+LEFTOVER_SECONDS = 20  # a little over the guard's own patience
 
 
 def attach(data_dir: Path) -> str:
@@ -78,12 +78,14 @@ def server_lock(data_dir: Path) -> int:
     lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     if _taken(lock):
         return lock
-    _ask_to_end(data_dir / "store.json")
     deadline = time.monotonic() + LEFTOVER_SECONDS
     while time.monotonic() < deadline:
-        if _taken(lock):
-            return lock
-        time.sleep(0.02)
+        _ask_to_end(data_dir / "store.json")  # again each second: one that writes its first file drops the request
+        again = time.monotonic() + 1.0
+        while time.monotonic() < again:
+            if _taken(lock):
+                return lock
+            time.sleep(0.02)
     os.close(lock)
     raise StoreError(
         f"a server of an earlier run still writes to {data_dir} and does not end: `fuser {path}` names its process; "

@@ -11,24 +11,30 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
-GRACE = ((signal.SIGTERM, 10.0), (signal.SIGKILL, 5.0))
+GRACE = (*[signal.SIGTERM] * 10, *[signal.SIGKILL] * 5)  # one a second: Redis may drop a SIGTERM (see server.py)
+
+
+def free(handle: IO[bytes]) -> bool:
+    """Take the lock if nobody holds it."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def end(pid: int, lock: Path) -> None:
     """Signal until the server's lock is free; while it is held, the pid is the server's and not a reused one."""
     with lock.open("rb") as handle:
-        for sign, seconds in GRACE:
-            deadline = time.monotonic() + seconds
-            sent = False
-            while time.monotonic() < deadline:
-                with suppress(OSError):
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    return
-                if not sent:
-                    with suppress(OSError):
-                        os.kill(pid, sign)
-                    sent = True
+        for sign in GRACE:
+            if free(handle):
+                return
+            with suppress(ProcessLookupError):  # a child of the server's may hold the lock a little longer
+                os.kill(pid, sign)
+            deadline = time.monotonic() + 1.0
+            while time.monotonic() < deadline and not free(handle):
                 time.sleep(0.02)
 
 

@@ -30,7 +30,7 @@ class Keys:
         return f"{self.prefix}a:{event}:{target}"
 
     def entity(self, lane: str) -> str:
-        """Hash: per (portal, entity, id) the last sequence, the claimed version, the newest delivered sequence per target."""
+        """Hash: per (portal, entity, id) last sequence, claimed version, and per target what was delivered last."""
         return f"{self.prefix}n:{lane}"
 
     # Work --------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from relay.store.folder import attach
 __all__ = ["Binary", "EmbeddedServer", "attach", "find_binary"]
 
 SOCKET_PATH_LIMIT = 100  # bytes; the kernel's own limit is 104 (macOS) or 108 (Linux) with the closing zero
-STOP_SECONDS = 10.0
+STOP_SECONDS = 10
 LOG_KEEP = 1 << 20
 ENVIRONMENT = ("PATH", "TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # the server gets none of our secrets
 
@@ -98,12 +98,7 @@ class EmbeddedServer:
     def stop(self) -> None:
         """End the server (SIGTERM, then SIGKILL) and give the folder free. Safe to call at any time, also twice."""
         if self.process is not None:
-            self.process.terminate()
-            try:
-                self.process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            _end(self.process)
             self.process = None
         if self._guard is not None:
             assert self._guard.stdin is not None
@@ -144,6 +139,7 @@ class EmbeddedServer:
         if log.exists() and log.stat().st_size > LOG_KEEP:
             log.replace(log.with_suffix(".log.1"))
         with log.open("ab") as output:
+            log.chmod(0o600)
             self._log_start = output.tell()
             self.process = subprocess.Popen(  # noqa: S603
                 [binary.path, "-"],  # the configuration comes through stdin: no password in the process list
@@ -157,7 +153,6 @@ class EmbeddedServer:
                 umask=0o077,
             )
         guard.stdin.write(b"%d\n" % self.process.pid)
-        guard.stdin.flush()
         assert self.process.stdin is not None
         with suppress(BrokenPipeError), self.process.stdin as pipe:  # a server that died at once: _wait_ready says why
             pipe.write(self._configuration())
@@ -170,6 +165,7 @@ class EmbeddedServer:
         script = Path(__file__).with_name("guard.py")
         self._guard = subprocess.Popen(  # noqa: S603
             [sys.executable, "-I", "-S", script, self.data_dir / "server.lock"],
+            bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -230,8 +226,18 @@ class EmbeddedServer:
         log = self.data_dir / "store.log"
         with log.open("rb") as handle:
             handle.seek(max(self._log_start, log.stat().st_size - 4000))
-            lines = handle.read().decode(errors="replace").splitlines()
-        return f"{log}: " + " | ".join(line.strip() for line in lines[-5:])
+            lines = [line.strip() for line in handle.read().decode(errors="replace").splitlines()]
+        return f"{log}: " + " | ".join([line for line in lines if line][-5:])
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for _ in range(STOP_SECONDS):
+        process.terminate()  # again each second: a server that writes its first append-only file drops the request
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(1.0)
+            return
+    process.kill()
+    process.wait()
 
 
 def _can_listen(path: Path) -> bool:

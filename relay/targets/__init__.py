@@ -1,0 +1,51 @@
+"""Targets: one file per kind, all with the same parts (base.py), and the table of kinds.
+
+To add a kind: its settings in relay/settings/models.py, a file like webhook.py here, a line in KINDS, a line in the
+contract test (tests/integration/test_targets_contract.py) and a section in docs/targets.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from relay.errors import ConfigError, Fault
+from relay.messages import Messages
+from relay.settings import SlackTarget, WebhookTarget
+from relay.targets.answers import Verdict
+from relay.targets.base import Common, Preview, Result, Sending, Settings, Target, Transport
+from relay.targets.slack import Slack
+from relay.targets.webhook import Webhook
+
+KINDS: Mapping[str, type[Target]] = {kind.kind: kind for kind in (Webhook, Slack)}
+
+__all__ = ["KINDS", "Preview", "Result", "Sending", "Target", "Transport", "Verdict", "build", "build_all"]
+
+
+def build(
+    name: str,
+    settings: Settings,
+    *,
+    messages: Messages,
+    public_url: str | None = None,
+    transport: Transport | None = None,
+) -> Target:
+    """One target from its settings, with its secrets resolved; raises ConfigError if it can never work."""
+    return KINDS[settings.type](
+        name, settings, common=Common(messages=messages, public_url=public_url), transport=transport
+    )
+
+
+def build_all(
+    settings: Mapping[str, Settings], *, messages: Messages, public_url: str | None = None
+) -> dict[str, Target]:
+    """All targets; raises one ConfigError with the faults of every one."""
+    built: dict[str, Target] = {}
+    faults: list[Fault] = []
+    for name, one in settings.items():
+        try:
+            built[name] = build(name, one, messages=messages, public_url=public_url)
+        except ConfigError as error:
+            faults += error.faults
+    if faults:
+        raise ConfigError(faults)
+    return built

@@ -1,0 +1,184 @@
+"""One drain: leases due work, runs it side by side, keeps the leases alive, and ends in good order.
+
+Any number of drains may run, on any number of hosts: leases make that safe. A drain is the body of one arq job
+and lives shorter than arq would let it; its successor is started before it stops claiming.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+
+from relay import telemetry
+from relay.errors import StoreError
+from relay.pipeline import Outside, Pipeline
+from relay.store.store import Store
+from relay.store.wake import WakeList
+from relay.store.work import Held
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How a drain works; times in seconds."""
+
+    life: float = 20.0
+    """How long it claims before its successor takes over."""
+    overlap: float = 1.0
+    """How long before that the successor is started."""
+    lease: float = 10.0
+    """How long its work stays its own without a sign of life."""
+    events: int = 100
+    """Events under way at once."""
+    deliveries: int = 200
+    """Deliveries under way at once."""
+    idle: float = 2.0
+    """Longest wait between two looks."""
+
+
+class Drain:
+    """Runs until its life ends or `stop` is set, then finishes what it holds."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        pipeline: Pipeline,
+        wake: WakeList,
+        outside: Outside,
+        worker: str,
+        name: str,
+        stop: asyncio.Event,
+        pace: Pace,
+    ) -> None:
+        self._store = store
+        self._pipeline = pipeline
+        self._wake = wake
+        self._outside = outside
+        self._worker = worker
+        self._name = name
+        self._stop = stop
+        self._pace = pace
+        self._changed = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._held: dict[tuple[str, str], Held] = {}
+        self._turn = 0
+
+    async def run(self, successor: Callable[[], Awaitable[None]]) -> None:
+        """Claim and work; `successor` is called once, before the end of this drain's life, unless we are stopping."""
+        clock = asyncio.get_running_loop().time
+        end = clock() + self._pace.life
+        followed = False
+        await self._alive()
+        helpers = [asyncio.create_task(self._listen()), asyncio.create_task(self._keep())]
+        try:
+            while not self._stop.is_set() and clock() < end:
+                if not followed and clock() > end - self._pace.overlap:
+                    followed = True
+                    await self._quietly(successor())
+                wait = await self._claim()
+                await self._pause(min(wait, self._pace.idle, max(end - clock(), 0.0)))
+            await self._quietly(self._store.leave(drain=self._name))
+            while self._tasks:
+                await asyncio.wait(self._tasks)
+        finally:
+            for task in (*helpers, *self._tasks):
+                task.cancel()
+            await asyncio.gather(*helpers, *self._tasks, return_exceptions=True)
+
+    async def _claim(self) -> float:
+        """Take what fits; returns how long to wait before the next look, if nothing happens before."""
+        events = sum(1 for _, target in self._held if target == "")
+        free_events = max(self._pace.events - events, 0)
+        free_deliveries = max(self._pace.deliveries - (len(self._held) - events), 0)
+        if not free_events and not free_deliveries:
+            return self._pace.idle
+        self._changed.clear()
+        # Each target comes first in turn, so that none starves when there is little room.
+        lanes = self._pipeline.lanes
+        self._turn = (self._turn + 1) % max(len(lanes), 1)
+        try:
+            claim = await self._store.claim(
+                lanes[self._turn :] + lanes[: self._turn],
+                now=self._outside.clock(),
+                lease=self._pace.lease,
+                most_events=free_events,
+                most_deliveries=free_deliveries,
+            )
+        except StoreError as error:
+            self._outside.record(telemetry.StoreTrouble(reason=f"no work could be claimed: {error}"))
+            await self._outside.sleep(0.5)
+            return 0.0
+        if claim.released:
+            self._outside.record(telemetry.LeaseReleased(kind="delivery", count=claim.released))
+        for event in claim.events:
+            self._start(Held(event.id, "", event.token), self._pipeline.process(event))
+        for delivery in claim.deliveries:
+            self._start(Held(delivery.id, delivery.target, delivery.token), self._pipeline.deliver(delivery))
+        if claim.next_due is None:
+            return self._pace.idle
+        return max(claim.next_due - self._outside.clock(), 0.0)
+
+    def _start(self, held: Held, work: Coroutine[None, None, None]) -> None:
+        key = (held.id, held.target)
+        self._held[key] = held
+        task = asyncio.create_task(self._guarded(held, work))
+        self._tasks.add(task)
+
+        def ended(finished: asyncio.Task[None]) -> None:
+            self._tasks.discard(finished)
+            if self._held.get(key) is held:
+                del self._held[key]
+            self._changed.set()
+
+        task.add_done_callback(ended)
+
+    async def _guarded(self, held: Held, work: Coroutine[None, None, None]) -> None:
+        """Nothing that one piece of work does ends the drain; its lease brings it back."""
+        try:
+            await work
+        except StoreError as error:
+            self._outside.record(telemetry.StoreTrouble(reason=f"work was left to its lease: {error}"))
+        except Exception as error:
+            self._outside.record(telemetry.OwnFault(where="drain", error=error, event=held.id, target=held.target))
+
+    async def _pause(self, seconds: float) -> None:
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+
+    async def _listen(self) -> None:
+        """Turn rings of the store into looks; a ring is only a hint."""
+        while True:
+            try:
+                if await self._wake.wait(self._pace.idle):
+                    self._changed.set()
+            except StoreError:
+                await self._outside.sleep(0.5)
+
+    async def _keep(self) -> None:
+        """Prolong the leases of what is under way, and say that we live."""
+        while True:
+            await asyncio.sleep(self._pace.lease / 3)
+            try:
+                held = list(self._held.values())
+                if held:
+                    await self._store.renew(held, now=self._outside.clock(), lease=self._pace.lease)
+                await self._alive()
+            except StoreError as error:
+                self._outside.record(telemetry.StoreTrouble(reason=f"leases could not be prolonged: {error}"))
+
+    async def _alive(self) -> None:
+        await self._store.heartbeat(
+            now=self._outside.clock(), life=self._pace.lease, worker=self._worker, drain=self._name
+        )
+
+    async def _quietly(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except StoreError as error:
+            self._outside.record(telemetry.StoreTrouble(reason=str(error)))

@@ -1,0 +1,181 @@
+"""What a message can say about an event: plain strings made of the envelope that the target may see.
+
+Everything here is total: whatever the envelope holds, there is an answer, so that no event is too odd to tell about.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from relay.messages import times
+
+LONGEST_VALUE = 200
+_LONGEST_RAW = 2000
+_DEEPEST = 20
+_MOST_CHANGED = 8
+
+_WHAT = {
+    "punchclock_entry": "Punch clock entry",
+    "punchclock_break": "Break",
+    "absence_request": "Absence request",
+    "absence_record": "Absence",
+    "employee_group": "Employee group",
+}
+_TECHNICAL = frozenset({"dateTimeModified", "dateTimeCreated", "dateTimeDeleted", "punchClockShiftId", "timeZone"})
+_OPEN = "Open"
+_NONE_READ = "Details could not be read from Planday."
+_SOME_READ = "Some details could not be read from Planday."
+# Text that can turn the reading direction around or hide; joiners that emoji are made of stay.
+_HIDING = frozenset("\u00ad\u061c\u200b\u200e\u200f\u2060\ufeff") | {
+    chr(code) for start, end in ((0x202A, 0x202E), (0x2066, 0x2069)) for code in range(start, end + 1)
+}
+_CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+def facts(envelope: Mapping[str, Any]) -> dict[str, Any]:
+    """Every name a template can use. All are strings, empty if not known, but `event`: the envelope as plain data."""
+    type_ = clean(envelope.get("type"))
+    stem, _, verb = type_.rpartition(".")
+    entity = stem.rpartition(".")[2]
+    record, related = _record(envelope), _mapping(_mapping(envelope.get("data")).get("related"))
+    named = {kind: clean(_mapping(related.get(kind)).get("name")) for kind in _NAMED}
+    what = _WHAT.get(entity) or entity.replace("_", " ").capitalize() or "Event"
+    identity = clean(envelope.get("subject")).partition("/")[2]
+    employee = _name(record if entity == "employee" else _mapping(related.get("employee")))
+    portal = _mapping(related.get("portal"))
+    start, end = _time(record, "start"), _time(record, "end")
+    when = times.span(start, end)
+    return {
+        "type": type_,
+        "entity": entity,
+        "verb": verb,
+        "what": what,
+        "happened": verb.replace("_", " "),
+        "id": identity,
+        "employee": employee,
+        "who": employee or _own_name(entity, record) or f"{what} {identity}".strip(),
+        "job": clean(record.get("jobTitle")) if entity == "employee" else "",
+        "department": named["department"],
+        "group": named["employee_group"],
+        "position": named["position"],
+        "shift_type": named["shift_type"],
+        "leave": named["account_type"],
+        "place": _joined((named["department"], named["employee_group"], named["position"])),
+        "portal": clean(portal.get("name")) or clean(portal.get("companyName")) or _portal(envelope),
+        "when": when,
+        "start": times.moment(start),
+        "end": times.moment(end),
+        "length": times.length(start, end),
+        "planned": times.hours(_time(record, "shiftStart"), _time(record, "shiftEnd")),
+        "period": times.period(record.get("absencePeriod")),
+        "zone": (_zone(start) or clean(record.get("timeZone")) or clean(portal.get("timeZone"))) if when else "",
+        "status": _words(clean(record.get("status"))),
+        "changed": _changed(envelope),
+        "note": _note(envelope, type_),
+        "event": plain(envelope),
+    }
+
+
+_NAMED = ("department", "employee_group", "position", "shift_type", "account_type")
+
+
+def clean(value: Any, limit: int = LONGEST_VALUE) -> str:
+    """One line of text of bounded length: no control characters, nothing that hides or turns text around."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return ""
+    text = str(value)[: limit * 4]
+    if not text.isascii() or not text.isprintable():
+        text = "".join(map(_shown, text))
+    text = " ".join(text.split())
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """A copy made of nothing but dicts, lists, numbers, booleans and clean strings: templates may call methods."""
+    if value is None or isinstance(value, bool | float):
+        return value
+    if isinstance(value, int):
+        return value if value.bit_length() < 64 else str(value)[:40]
+    if isinstance(value, str):
+        return clean(value, _LONGEST_RAW)
+    if depth < _DEEPEST:
+        if isinstance(value, Mapping):
+            return {clean(str(name)): plain(inner, depth + 1) for name, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(inner, depth + 1) for inner in value]
+    return ""
+
+
+def _shown(character: str) -> str:
+    if character in _HIDING or unicodedata.category(character) == "Cs":
+        return ""
+    return " " if unicodedata.category(character) in ("Cc", "Zl", "Zp") else character
+
+
+def _record(envelope: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The record as it is now; of a deleted one, what is still known of it."""
+    data = _mapping(envelope.get("data"))
+    return _mapping(data.get("object")) or _mapping(_mapping(data.get("changes")).get("before"))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _name(employee: Mapping[str, Any]) -> str:
+    return f"{clean(employee.get('firstName'))} {clean(employee.get('lastName'))}".strip()
+
+
+def _own_name(entity: str, record: Mapping[str, Any]) -> str:
+    if entity in _NAMED:
+        return clean(record.get("name"))
+    nobody = "employeeId" in record and record["employeeId"] is None
+    return "Open shift" if entity == "shift" and (record.get("status") == _OPEN or nobody) else ""
+
+
+def _time(record: Mapping[str, Any], name: str) -> Any:
+    return record.get(name) or record.get(f"{name}DateTime")
+
+
+def _zone(start: Any) -> str:
+    return clean(_mapping(start).get("zone"))
+
+
+def _portal(envelope: Mapping[str, Any]) -> str:
+    number = clean(envelope.get("portalid"))
+    return f"Portal {number}" if number else ""
+
+
+def _joined(parts: Iterable[str]) -> str:
+    return " · ".join(part for part in parts if part)
+
+
+def _words(name: str) -> str:
+    """A field's or a status' name as words: "startDateTime" is "start", "ForSale" is "for sale"."""
+    for ending in ("DateTime", "Id"):
+        if len(name) > len(ending):
+            name = name.removesuffix(ending)
+    return _CAPITAL.sub(" ", name).replace("_", " ").lower()
+
+
+def _changed(envelope: Mapping[str, Any]) -> str:
+    names = _mapping(envelope.get("data")).get("changed")
+    if not isinstance(names, list | tuple):
+        return ""
+    words = list(dict.fromkeys(_words(clean(name)) for name in names if name not in _TECHNICAL))
+    words = [word for word in words if word]
+    more = len(words) - _MOST_CHANGED
+    return ", ".join(words[:_MOST_CHANGED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _note(envelope: Mapping[str, Any], type_: str) -> str:
+    state = _mapping(_mapping(envelope.get("data")).get("enrichment")).get("state")
+    if type_.startswith("relay."):
+        return ""  # about ourselves: there is nothing to read
+    return {"none": _NONE_READ, "partial": _SOME_READ}.get(clean(state), "")
+
+
+NAMES = frozenset(facts({}))

@@ -1,0 +1,338 @@
+"""An event's life from top to bottom, in the order in which it happens: accept, enrich, route, deliver, settle, sweep.
+
+This module decides the order and nothing else: how Planday is asked, how a target is sent to, what follows an
+outcome and how it is written stand in their own rooms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import pydantic_core
+
+from relay import retry, telemetry
+from relay.errors import AuthorizationLost, PlandayUnavailable, StoreError, StoreUnavailable
+from relay.events import (
+    Attempt,
+    Event,
+    Outcome,
+    content_version,
+    enriched_envelope,
+    opposites,
+    rfc3339,
+)
+from relay.fields import Keep
+from relay.planday import Enrichment
+from relay.routing import Router
+from relay.store.store import Store
+from relay.store.work import Accepted, ClaimedDelivery, ClaimedEvent, Finished, Lane, Settled
+from relay.targets import Result, Sending, Target
+
+# An event of a portal whose authorisation is dead looks again this often (no call is made for it).
+AUTHORIZATION_WAIT = 60.0
+_SWEPT_AT_ONCE = 500
+# A target that answers 429 or 503 with Retry-After is left alone as a whole for that long.
+_SLOWED_DOWN = (429, 503)
+
+
+class Enricher(Protocol):
+    """Planday, as the line needs it."""
+
+    async def enrich(self, event: Event, *, now: float) -> Enrichment: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """The holes for the outside world: time, waiting, chance, and whoever wants to hear what happened."""
+
+    clock: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    chance: Callable[[], float] = random.random
+    record: Callable[[telemetry.Happening], None] = lambda _happening: None
+
+
+class Intake:
+    """The way in, for both doors; all that a receiver needs of the line."""
+
+    def __init__(self, store: Store, outside: Outside) -> None:
+        self._store = store
+        self._outside = outside
+
+    async def accept(self, events: Sequence[Event]) -> list[Accepted]:
+        """Record events, all or none. Raises StoreUnavailable or BacklogFull; then a sender must come again."""
+        accepted = await self._store.accept(events, now=self._outside.clock())
+        for event, one in zip(events, accepted, strict=True):
+            self._outside.record(
+                telemetry.EventReceived(
+                    source=event.source,
+                    result="duplicate" if one.duplicate else "new",
+                    type=event.type,
+                    event=event.id,
+                    portal=event.portal,
+                )
+            )
+        return accepted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """What the line is made of, besides the store."""
+
+    planday: Enricher
+    router: Router
+    targets: Mapping[str, Target]
+    keep: Keep
+    lanes: tuple[Lane, ...] = field(default=())
+
+
+class Pipeline:
+    """Takes what was leased through the rest of the line."""
+
+    def __init__(self, store: Store, line: Line, outside: Outside) -> None:
+        self._store = store
+        self._line = line
+        self._outside = outside
+        self._sweep_cursor = "-inf"
+
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        return self._line.lanes
+
+    # Enrich and route ------------------------------------------------------------------------------
+
+    async def process(self, claimed: ClaimedEvent) -> None:
+        """Enrich one event, route it, open its deliveries; or put it back until Planday can answer."""
+        event = Event.from_json(claimed.record)
+        began = self._outside.clock()
+        waited = began - claimed.since if claimed.since is not None else 0.0
+        try:
+            enrichment = await self._enrich(event, claimed, waited)
+            if enrichment is not None:
+                await self._finish(event, claimed, enrichment, began)
+        except StoreError:
+            raise
+        except Exception as error:
+            self._outside.record(telemetry.OwnFault(where="process", error=error, event=event.id))
+            wait = retry.own_fault_again(attempt=claimed.tries + 1, jitter=self._outside.chance())
+            reason = f"a fault of ours ({type(error).__name__}) while it was enriched or routed; see the log"
+            await self._defer(event, claimed, wait, reason)
+
+    async def _enrich(self, event: Event, claimed: ClaimedEvent, waited: float) -> Enrichment | None:
+        """What Planday says, or None when the event was put back."""
+        try:
+            return await self._line.planday.enrich(event, now=self._outside.clock())
+        except AuthorizationLost as error:
+            await self._defer(event, claimed, AUTHORIZATION_WAIT * (1 + 0.1 * self._outside.chance()), str(error))
+        except PlandayUnavailable as error:
+            if waited >= retry.ENRICH_PATIENCE:
+                given_up = Enrichment.none(f"object: {error}", now=self._outside.clock())
+                if not self._must_be_complete(event, given_up):
+                    return given_up
+            wait = retry.enrich_again(
+                attempt=claimed.tries + 1,
+                waited=waited,
+                retry_after=error.retry_after,
+                jitter=self._outside.chance(),
+            )
+            await self._defer(event, claimed, wait, str(error))
+        return None
+
+    def _must_be_complete(self, event: Event, enrichment: Enrichment) -> bool:
+        """Whether some target would get this event that takes none but whole ones: then all wait for Planday."""
+        matched = self._line.router.route(self._envelope(event, 0, enrichment)).matched
+        return any(self._line.targets[name].settings.require_complete for name in matched)
+
+    async def _finish(self, event: Event, claimed: ClaimedEvent, enrichment: Enrichment, began: float) -> None:
+        now = self._outside.clock()
+        envelope = self._envelope(event, claimed.sequence, enrichment)
+        routing = self._line.router.route(envelope)
+        # The sender's own data stay only where somebody may have them (design.md, invariant 8).
+        wanted = routing.matched or tuple(self._line.targets)
+        keeps_received = any(self._line.targets[name].fields.received for name in wanted)
+        if not keeps_received:
+            envelope["data"].pop("received", None)
+        answer = await self._store.finish(
+            Finished(
+                id=claimed.id,
+                token=claimed.token,
+                envelope=pydantic_core.to_json(envelope),
+                targets=routing.matched,
+                refusals=routing.refused,
+                record=None if keeps_received or event.received is None else replace(event, received=None).to_json(),
+                version=_version(event, enrichment),
+                undone=opposites(event.type),
+            ),
+            now=now,
+        )
+        self._tell_finished(event, enrichment, routing.matched, answer, now - began)
+
+    def _tell_finished(
+        self, event: Event, enrichment: Enrichment, targets: tuple[str, ...], answer: str, seconds: float
+    ) -> None:
+        record = self._outside.record
+        record(
+            telemetry.EventEnriched(
+                event=event.id,
+                portal=event.portal,
+                state=enrichment.state,
+                seconds=seconds,
+                missing="; ".join(enrichment.missing),
+            )
+        )
+        if answer in ("routed", "unrouted"):
+            record(
+                telemetry.EventRouted(event=event.id, type=event.type, targets=targets, unrouted=answer == "unrouted")
+            )
+        elif answer == "lost":
+            record(telemetry.LeaseReleased(kind="event", count=1))
+        else:
+            record(telemetry.EventDuplicate(event=event.id, type=event.type, duplicate_of=answer))
+
+    def _envelope(self, event: Event, sequence: int, enrichment: Enrichment) -> dict[str, Any]:
+        data: dict[str, Any] = {"object": enrichment.object}
+        if enrichment.related:
+            data["related"] = dict(enrichment.related)
+        data["enrichment"] = {
+            "state": enrichment.state,
+            "missing": list(enrichment.missing),
+            "fetched_at": rfc3339(enrichment.fetched_at),
+        }
+        if event.received is not None:
+            data["received"] = event.received
+        return enriched_envelope(event, sequence=sequence, data=data)
+
+    async def _defer(self, event: Event, claimed: ClaimedEvent, wait: float | None, reason: str) -> None:
+        now = self._outside.clock()
+        due = None if wait is None else now + wait
+        await self._store.defer(claimed.id, claimed.token, now=now, due_at=due, reason=reason)
+        state = "dead" if due is None else "waiting"
+        self._outside.record(
+            telemetry.EventEnriched(event=event.id, portal=event.portal, state=state, seconds=0.0, missing=reason)
+        )
+
+    # Deliver and settle ----------------------------------------------------------------------------
+
+    async def deliver(self, claimed: ClaimedDelivery) -> None:
+        """Send one delivery to its target and record what came of it."""
+        target = self._line.targets[claimed.target]
+        if not target.dedupes and not await self._store.begin(claimed, now=self._outside.clock()):
+            return
+        envelope: Mapping[str, Any] = pydantic_core.from_json(claimed.envelope)
+        began = self._outside.clock()
+        result = await self._send(target, claimed, envelope, began)
+        settled = self._decide(target, claimed, result, began)
+        kept = await self._settle(settled)
+        self._tell_settled(claimed, settled, str(envelope.get("type", "")), kept)
+
+    async def _send(
+        self, target: Target, claimed: ClaimedDelivery, envelope: Mapping[str, Any], began: float
+    ) -> Result:
+        enrichment = envelope["data"]["enrichment"]
+        if target.settings.require_complete and enrichment["state"] != "complete":
+            missing = "; ".join(enrichment["missing"])
+            reason = f"the target takes whole events only, and this one could not be enriched wholly ({missing})"
+            return Result(outcome=Outcome.REJECTED, reason=reason)
+        return await target.send(
+            Sending(
+                event_id=claimed.id,
+                target=claimed.target,
+                attempt=claimed.attempt,
+                replay=claimed.replay,
+                envelope=envelope,
+                now=began,
+            )
+        )
+
+    def _decide(self, target: Target, claimed: ClaimedDelivery, result: Result, began: float) -> Settled:
+        now = self._outside.clock()
+        decision = retry.decide(
+            result.outcome,
+            attempt=claimed.attempt,
+            policy=target.settings.retry,
+            now=now,
+            retry_after=result.retry_after,
+            dedupes=target.dedupes,
+            jitter=self._outside.chance(),
+        )
+        slowed = result.retry_after is not None and result.status in _SLOWED_DOWN
+        return Settled(
+            id=claimed.id,
+            target=claimed.target,
+            token=claimed.token,
+            state=decision.state,
+            reason=f"{result.reason}; {decision.reason}" if result.outcome is not Outcome.DELIVERED else "",
+            due_at=decision.at,
+            hold_until=now + min(result.retry_after or 0.0, retry.LONGEST_RETRY_AFTER) if slowed else None,
+            pause=result.reason if result.outcome is Outcome.TARGET_BROKEN else None,
+            attempt=Attempt(
+                number=claimed.attempt,
+                started_at=began,
+                ended_at=now,
+                outcome=result.outcome,
+                reason=result.reason,
+                status=result.status,
+                retry_at=decision.at,
+                replay=claimed.replay,
+                request_headers=result.request_headers,
+                response_headers=result.response_headers,
+                excerpt=result.excerpt,
+            ),
+        )
+
+    async def _settle(self, settled: Settled) -> bool:
+        """Write the outcome, patiently: what is not written is sent a second time when the lease ends."""
+        wait = 0.05
+        while True:
+            try:
+                return await self._store.settle(settled, now=self._outside.clock())
+            except StoreUnavailable as error:
+                self._outside.record(telemetry.StoreTrouble(reason=f"an outcome could not be written yet: {error}"))
+                await self._outside.sleep(wait)
+                wait = min(wait * 2, 1.0)
+
+    def _tell_settled(self, claimed: ClaimedDelivery, settled: Settled, type_: str, kept: bool) -> None:
+        attempt = settled.attempt
+        self._outside.record(
+            telemetry.DeliveryAttempted(
+                event=claimed.id,
+                target=claimed.target,
+                type=type_,
+                attempt=attempt.number,
+                outcome=attempt.outcome.value,
+                state=settled.state.value if kept else "lost",
+                seconds=attempt.ended_at - attempt.started_at,
+                status=attempt.status,
+                reason=attempt.reason,
+                again_at=settled.due_at,
+                replay=claimed.replay,
+            )
+        )
+        if kept and settled.pause is not None:
+            self._outside.record(telemetry.TargetPaused(target=claimed.target, reason=settled.pause, by="relay"))
+
+    # Sweep -----------------------------------------------------------------------------------------
+
+    async def sweep(self) -> tuple[int, int]:
+        """Look at the next stretch of open events; returns (repaired, parked because their target is gone)."""
+        repaired, parked, self._sweep_cursor = await self._store.sweep(
+            now=self._outside.clock(),
+            cursor=self._sweep_cursor or "-inf",
+            targets=tuple(self._line.targets),
+            most=_SWEPT_AT_ONCE,
+        )
+        if repaired:
+            self._outside.record(telemetry.LeaseReleased(kind="event", count=repaired))
+        return repaired, parked
+
+
+def _version(event: Event, enrichment: Enrichment) -> str | None:
+    """What identifies the change behind an event, when its record could be read (design.md 4)."""
+    if event.type.endswith(".deleted") and enrichment.state == "complete":
+        return content_version(modified=None, content="deleted")
+    if enrichment.object is None:
+        return None
+    return content_version(modified=enrichment.modified, content=enrichment.object)

@@ -1,0 +1,128 @@
+"""Everything the simulator holds, in one object that tests may also use directly."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import httpx
+
+from relay.simulator import absence, hr, portal, punchclock, scheduling
+from relay.simulator.actions import perform
+from relay.simulator.api import Api
+from relay.simulator.clock import Clock
+from relay.simulator.deeds import ActionError, Stage
+from relay.simulator.faults import Faults, Sleep
+from relay.simulator.identity import CLIENT_ID, OTHER_CLIENT_ID, REFRESH_TOKENS, Authorisation, Identity
+from relay.simulator.limits import RateLimits
+from relay.simulator.payroll_standin import PAYROLL_SECRET, PayrollStandin
+from relay.simulator.relay_event_emitter import EMIT_SECRET, RelayEventEmitter
+from relay.simulator.request_log import RequestLog
+from relay.simulator.settings import Settings
+from relay.simulator.slack_standin import SlackStandin
+from relay.simulator.state import Change, Portal, Record
+from relay.simulator.world import build_world
+
+ENDPOINTS = [*portal.ENDPOINTS, *hr.ENDPOINTS, *scheduling.ENDPOINTS, *punchclock.ENDPOINTS, *absence.ENDPOINTS]
+
+
+class Simulator:
+    """Two portals, their identity server, the stand-ins and the emitter."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings | None = None,
+        clock: Clock | None = None,
+        client_id: str = CLIENT_ID,
+        refresh_tokens: Mapping[int, str] = REFRESH_TOKENS,
+        emit_to: str | None = None,
+        emit_secret: str = EMIT_SECRET,
+        payroll_secret: str = PAYROLL_SECRET,
+        sleep: Sleep = asyncio.sleep,
+        emit_transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.settings = settings or Settings()
+        self.clock = clock or Clock()
+        self._settings_at_start = Settings(**self.settings.as_dict())
+        self._client_id = client_id
+        self._refresh_tokens = dict(refresh_tokens)
+        self.portals: dict[int, Portal] = build_world()
+        self.changes: list[Change] = []
+        self.identity = Identity(
+            clock=self.clock,
+            settings=self.settings,
+            client_ids=frozenset({client_id, OTHER_CLIENT_ID}),
+            authorisations=self._first_authorisations(),
+        )
+        self.limits = RateLimits(clock=self.clock, settings=self.settings)
+        self.faults = Faults(sleep=sleep)
+        self.log = RequestLog(clock=self.clock)
+        self.emitter = RelayEventEmitter(url=emit_to, secret=emit_secret, sleep=sleep, transport=emit_transport)
+        self.slack = SlackStandin(clock=self.clock, settings=self.settings, faults=self.faults)
+        self.payroll = PayrollStandin(clock=self.clock, faults=self.faults, secret=payroll_secret)
+        self.api = Api(
+            endpoints=ENDPOINTS,
+            portals=lambda portal_id: self.portals[portal_id],
+            identity=self.identity,
+            limits=self.limits,
+            faults=self.faults,
+            log=self.log,
+            settings=self.settings,
+            clock=self.clock,
+        )
+
+    def act(self, portal_id: int, entity: str, action: str, **fields: Any) -> tuple[Change, Record, str | None]:
+        """Do something in a portal: the change, the record now, and the id of the event that announces it."""
+        if portal_id not in self.portals:
+            raise ActionError(f"there is no portal {portal_id}")
+        stage = Stage(portal=self.portals[portal_id], clock=self.clock, settings=self.settings)
+        change, record = perform(stage, entity=entity, action=action, fields=fields, sequence=len(self.changes) + 1)
+        self.changes.append(change)
+        return change, record, self.emitter.emit(change)
+
+    def authorisation(self, portal_id: int) -> Authorisation:
+        """The app's authorisation on a portal."""
+        if portal_id not in self.identity.authorisations:
+            raise ActionError(f"there is no portal {portal_id}")
+        return self.identity.authorisations[portal_id]
+
+    def reset(self) -> None:
+        """Start over: world, tokens, counters, logs, faults, switches and clock."""
+        self.settings.restore(self._settings_at_start)
+        self.clock.rewind()
+        self.portals = build_world()
+        self.changes.clear()
+        self.identity.authorisations = self._first_authorisations()
+        self.identity.access_tokens.clear()
+        self.limits.clear()
+        self.faults.clear()
+        self.log.clear()
+        self.emitter.clear()
+        self.slack.clear()
+        self.payroll.clear()
+
+    def state(self) -> dict[str, Any]:
+        """Everything a test may want to compare with."""
+        return {
+            "now": self.clock.now().isoformat(),
+            "portals": {
+                str(key): asdict(one) | {"hidden_employees": sorted(one.hidden_employees)}
+                for key, one in self.portals.items()
+            },
+            "authorisations": {
+                str(key): {
+                    "clientId": one.client_id,
+                    "refreshToken": one.refresh_token,
+                    "scopes": sorted(one.scopes),
+                    "fate": one.fate,
+                }
+                for key, one in self.identity.authorisations.items()
+            },
+        }
+
+    def _first_authorisations(self) -> dict[int, Authorisation]:
+        return {
+            portal_id: Authorisation(portal_id, self._client_id, token)
+            for portal_id, token in self._refresh_tokens.items()
+        }

@@ -1,0 +1,373 @@
+"""What people ask the store: one event, one delivery, lists by filter with a cursor, totals.
+
+Lists are newest first and by keyset: a cursor is the place of the last row, so that a page costs the same
+however deep it lies. A page looks at a bounded number of records; where a filter is rare it may come back
+short, with a cursor to go on from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Generic, TypeVar
+
+import pydantic_core
+import redis.asyncio as aioredis
+
+from relay.errors import NotFoundError, RefusedError
+from relay.events import Attempt, Delivery, DeliveryState, Event, EventRecord, EventState
+from relay.store.client import command, translated
+from relay.store.keys import Keys
+from relay.store.store import ms
+
+Row = TypeVar("Row")
+
+_LOOKED_AT_PER_PAGE = 2000
+_STEP = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """Which events; times in seconds, `type` a pattern with `*`."""
+
+    type: str | None = None
+    portal: int | None = None
+    subject: str | None = None
+    state: EventState | None = None
+    target: str | None = None
+    since: float | None = None
+    until: float | None = None
+
+    def fits(self, record: EventRecord) -> bool:
+        event = record.event
+        return (
+            (self.type is None or fnmatchcase(event.type, self.type))
+            and (self.portal is None or event.portal == self.portal)
+            and (self.subject is None or event.subject == self.subject)
+            and (self.state is None or record.state == self.state)
+            and (self.target is None or self.target in record.targets)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryFilter:
+    """Which deliveries; times are those at which the event was accepted."""
+
+    target: str | None = None
+    state: DeliveryState | None = None
+    type: str | None = None
+    portal: int | None = None
+    since: float | None = None
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Generic[Row]):
+    """Some rows and the cursor of the next page; None: that was the last."""
+
+    rows: tuple[Row, ...]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryRow:
+    """A delivery with what a list says of its event."""
+
+    delivery: Delivery
+    type: str
+    subject: str
+    portal: int
+    accepted_at: float
+
+
+class Reading:
+    """The questions; nothing here changes anything."""
+
+    def __init__(self, client: aioredis.Redis, keys: Keys) -> None:
+        self._client = client
+        self._keys = keys
+
+    async def event(self, id_: str) -> EventRecord:
+        """One event. Raises NotFoundError."""
+        raw: dict[bytes, bytes] = await command(self._client, "HGETALL", self._keys.event(id_))
+        if not raw:
+            raise NotFoundError(f"there is no event {id_}")
+        return _event_record(raw)
+
+    async def deliveries_of(self, record: EventRecord) -> list[Delivery]:
+        """Where one event stands with each of its targets, in the order of the settings."""
+        id_ = record.event.id
+        with translated():
+            pipe = self._client.pipeline(transaction=False)
+            for target in record.targets:
+                pipe.hgetall(self._keys.delivery(id_, target))
+            answers = await pipe.execute()
+        return [
+            _delivery(id_, target, raw, record.sequence)
+            for target, raw in zip(record.targets, answers, strict=True)
+            if raw
+        ]
+
+    async def delivery(self, id_: str, target: str) -> Delivery:
+        """One delivery. Raises NotFoundError."""
+        with translated():
+            pipe = self._client.pipeline(transaction=False)
+            pipe.hgetall(self._keys.delivery(id_, target))
+            pipe.hget(self._keys.event(id_), "seq")
+            raw, sequence = await pipe.execute()
+        if not raw:
+            raise NotFoundError(f"there is no delivery of {id_} to {target}")
+        return _delivery(id_, target, raw, int(sequence or 0))
+
+    async def attempts(self, id_: str, target: str) -> list[Attempt]:
+        """The kept attempts of one delivery, oldest first."""
+        raw: list[bytes] = await command(self._client, "LRANGE", self._keys.attempts(id_, target), 0, -1)
+        return [Attempt.from_json(one) for one in raw]
+
+    async def list_events(self, wanted: EventFilter, *, limit: int, cursor: str | None = None) -> Page[EventRecord]:
+        """Events that fit, newest first."""
+        keys = self._keys
+        if wanted.portal is not None and wanted.subject is not None:
+            index = keys.entity_events(f"{wanted.portal}:{wanted.subject.replace('/', ':', 1)}")
+        elif wanted.state in (EventState.UNROUTED, EventState.DUPLICATE, EventState.DEAD):
+            index = keys.events_in(wanted.state)
+        else:
+            index = keys.events
+
+        async def load(found: Sequence[_Place]) -> list[EventRecord | None]:
+            with translated():
+                pipe = self._client.pipeline(transaction=False)
+                for place in found:
+                    pipe.hgetall(keys.event(place.id))
+                answers = await pipe.execute()
+            return [_event_record(raw) if raw else None for raw in answers]
+
+        return await self._page(
+            [index],
+            since=wanted.since,
+            until=wanted.until,
+            limit=limit,
+            cursor=cursor,
+            load=load,
+            fits=wanted.fits,
+        )
+
+    async def list_deliveries(
+        self, wanted: DeliveryFilter, *, limit: int, cursor: str | None = None
+    ) -> Page[DeliveryRow]:
+        """Deliveries that fit, newest event first."""
+        targets = [wanted.target] if wanted.target is not None else await self.known_targets()
+        states = [wanted.state] if wanted.state is not None else list(DeliveryState)
+        indexes = {self._keys.deliveries_in(target, _indexed(state)): target for target in targets for state in states}
+
+        async def load(found: Sequence[_Place]) -> list[DeliveryRow | None]:
+            with translated():
+                pipe = self._client.pipeline(transaction=False)
+                for place in found:
+                    pipe.hgetall(self._keys.delivery(place.id, indexes[place.index]))
+                    pipe.hmget(self._keys.event(place.id), ["ty", "lane", "at", "seq"])
+                answers = await pipe.execute()
+            return [
+                _delivery_row(place.id, indexes[place.index], answers[2 * n], answers[2 * n + 1])
+                for n, place in enumerate(found)
+            ]
+
+        def fits(row: DeliveryRow) -> bool:
+            return (
+                (wanted.state is None or row.delivery.state == wanted.state)
+                and (wanted.type is None or fnmatchcase(row.type, wanted.type))
+                and (wanted.portal is None or row.portal == wanted.portal)
+            )
+
+        return await self._page(
+            list(indexes), since=wanted.since, until=wanted.until, limit=limit, cursor=cursor, load=load, fits=fits
+        )
+
+    async def known_targets(self) -> list[str]:
+        """Every target that ever had a delivery."""
+        return sorted(name.decode() for name in await command(self._client, "SMEMBERS", self._keys.targets))
+
+    async def stats(self, targets: Sequence[str], *, now: float) -> dict[str, Any]:
+        """Totals, and per target what waits, is on the wire, failed, and since when the oldest waits."""
+        keys = self._keys
+        with translated():
+            pipe = self._client.pipeline(transaction=False)
+            pipe.hgetall(keys.counters)
+            pipe.zcard(keys.open)
+            pipe.zrange(keys.open, 0, 0, withscores=True)
+            pipe.zcard(keys.due_events)
+            pipe.zcard(keys.leased_events)
+            pipe.zcount(keys.workers, ms(now), "+inf")
+            pipe.zcount(keys.drains, ms(now), "+inf")
+            pipe.llen(keys.quarantine)
+            pipe.zcard(keys.events_in("dead"))
+            totals, open_, oldest, due, leased, workers, drains, quarantine, dead = await pipe.execute()
+            pipe = self._client.pipeline(transaction=False)
+            for target in targets:
+                for state in _LISTED:
+                    pipe.zcard(keys.deliveries_in(target, state))
+                pipe.zcard(keys.leased_deliveries(target))
+                pipe.zrange(keys.deliveries_in(target, "waiting"), 0, 0, withscores=True)
+                pipe.hgetall(keys.target(target))
+            answers = iter(await pipe.execute())
+        per_target = {}
+        for target in targets:
+            row: dict[str, Any] = {state: next(answers) for state in _LISTED}
+            row["sending"] = next(answers)
+            row["oldest_waiting_seconds"] = _age(next(answers), now)
+            pause = {name.decode(): value.decode() for name, value in next(answers).items()}
+            row["paused"] = pause.get("paused")
+            hold = float(pause.get("hold", 0)) / 1000
+            row["held_until"] = hold if hold > now else None
+            per_target[target] = row
+        return {
+            "totals": {name.decode(): int(value) for name, value in totals.items()},
+            "open": open_,
+            "oldest_open_seconds": _age(oldest, now),
+            "events_waiting": due,
+            "events_in_work": leased,
+            "events_dead": dead,
+            "workers": workers,
+            "drains": drains,
+            "quarantine": quarantine,
+            "targets": per_target,
+        }
+
+    async def _page(
+        self,
+        indexes: Sequence[str],
+        *,
+        since: float | None,
+        until: float | None,
+        limit: int,
+        cursor: str | None,
+        load: Callable[[Sequence[_Place]], Any],
+        fits: Callable[[Any], bool],
+    ) -> Page[Any]:
+        place = _parse_cursor(cursor) if cursor else None
+        low = ms(since) if since is not None else "-inf"
+        high = ms(until) if until is not None else "+inf"
+        ties = 0
+        if place is not None:
+            with translated():
+                pipe = self._client.pipeline(transaction=False)
+                for index in indexes:
+                    pipe.zcount(index, repr(place[0]), repr(place[0]))
+                ties = max(await pipe.execute(), default=0)
+        rows: list[Any] = []
+        looked_at = 0
+        while looked_at < _LOOKED_AT_PER_PAGE:
+            found = await self._below(indexes, place, low, high, _STEP + ties)
+            found = found[:_STEP]
+            for spot, row in zip(found, await load(found), strict=True):
+                looked_at += 1
+                ties = ties + 1 if place is not None and spot.score == place[0] else 1
+                place = (spot.score, spot.id)
+                if row is not None and fits(row):
+                    rows.append(row)
+                    if len(rows) == limit:
+                        return Page(rows=tuple(rows), cursor=f"{spot.score!r}:{spot.id}")
+            if len(found) < _STEP:
+                return Page(rows=tuple(rows), cursor=None)
+        assert place is not None
+        return Page(rows=tuple(rows), cursor=f"{place[0]!r}:{place[1]}")
+
+    async def _below(
+        self, indexes: Sequence[str], place: tuple[float, str] | None, low: str, high: str, count: int
+    ) -> list[_Place]:
+        top = high if place is None else repr(place[0])
+        with translated():
+            pipe = self._client.pipeline(transaction=False)
+            for index in indexes:
+                pipe.zrevrangebyscore(index, top, low, start=0, num=count, withscores=True)
+            answers = await pipe.execute() if indexes else []
+        found = [
+            _Place(score, id_.decode(), index)
+            for index, answer in zip(indexes, answers, strict=True)
+            for id_, score in answer
+            if place is None or (score, id_.decode()) < place
+        ]
+        found.sort(key=lambda spot: (spot.score, spot.id), reverse=True)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    score: float
+    id: str
+    index: str
+
+
+_LISTED = ("waiting", "delivered", "dead", "parked", "cancelled", "superseded")
+
+
+def _indexed(state: DeliveryState) -> str:
+    """The index that holds a state: what is on the wire stands among the waiting."""
+    return "waiting" if state is DeliveryState.SENDING else state.value
+
+
+def _age(first: list[tuple[bytes, float]], now: float) -> float | None:
+    return round(max(now - first[0][1] / 1000, 0.0), 3) if first else None
+
+
+def _parse_cursor(cursor: str) -> tuple[float, str]:
+    score, _, id_ = cursor.partition(":")
+    try:
+        return float(score), id_
+    except ValueError:
+        raise RefusedError("the cursor is not one that a page of ours gave") from None
+
+
+def _event_record(raw: Mapping[bytes, bytes]) -> EventRecord:
+    def text(name: bytes) -> str:
+        return raw.get(name, b"").decode()
+
+    envelope = raw.get(b"enr")
+    refusals = raw.get(b"no")
+    return EventRecord(
+        event=Event.from_json(raw[b"raw"]),
+        state=EventState(text(b"st")),
+        sequence=int(text(b"seq")),
+        reason=text(b"why"),
+        attempts=int(text(b"tries") or 0),
+        due_at=float(text(b"due")) / 1000 if b"due" in raw else None,
+        envelope=pydantic_core.from_json(envelope) if envelope else None,
+        routing=pydantic_core.from_json(refusals) if refusals else {},
+        targets=tuple(text(b"tg").split()),
+        duplicate_of=text(b"dup") or None,
+    )
+
+
+def _delivery(id_: str, target: str, raw: Mapping[bytes, bytes], sequence: int) -> Delivery:
+    def text(name: bytes) -> str:
+        return raw.get(name, b"").decode()
+
+    return Delivery(
+        event=id_,
+        target=target,
+        state=DeliveryState(text(b"st")),
+        attempts=int(text(b"n") or 0),
+        sequence=sequence,
+        updated_at=float(text(b"up")) / 1000,
+        due_at=float(text(b"due")) / 1000 if b"due" in raw else None,
+        reason=text(b"why"),
+        round=int(text(b"rd") or 1),
+        replay=text(b"rp") or None,
+    )
+
+
+def _delivery_row(
+    id_: str, target: str, raw: Mapping[bytes, bytes], event: Sequence[bytes | None]
+) -> DeliveryRow | None:
+    kind, lane, at, sequence = event
+    if not raw or kind is None or lane is None or at is None:
+        return None
+    portal, entity, entity_id = lane.decode().split(":", 2)
+    return DeliveryRow(
+        delivery=_delivery(id_, target, raw, int(sequence or 0)),
+        type=kind.decode(),
+        subject=f"{entity}/{entity_id}",
+        portal=int(portal),
+        accepted_at=float(at) / 1000,
+    )

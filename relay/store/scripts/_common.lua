@@ -1,0 +1,66 @@
+-- Prepended to every script. The first two arguments of each are the key prefix and the caller's time in ms
+-- (time is an argument, so that days can be simulated). Key names are those of store/keys.py.
+
+local P = ARGV[1]
+local NOW = ARGV[2]
+local now = tonumber(NOW)
+
+local function is_open(state) return state == 'waiting' or state == 'sending' or state == 'parked' end
+
+-- Something became due: one hint on the wake list is enough, and it is only a hint.
+local function ring()
+  if redis.call('LLEN', P .. 'wake') < 16 then redis.call('LPUSH', P .. 'wake', '1') end
+end
+
+-- An event leaves the head of its lane; the next of the same entity becomes due.
+local function leave_event_lane(lane, id)
+  local key = P .. 'le:' .. lane
+  redis.call('LREM', key, 1, id)
+  local head = redis.call('LINDEX', key, 0)
+  if head then redis.call('ZADD', P .. 'due:e', NOW, head) end
+end
+
+-- A delivery leaves the head of its lane; the next of the same entity to the same target becomes due.
+local function leave_delivery_lane(lane, target, id)
+  local key = P .. 'ld:' .. target .. ':' .. lane
+  redis.call('LREM', key, 1, id)
+  local head = redis.call('LINDEX', key, 0)
+  if head and not redis.call('ZSCORE', P .. 'lease:t:' .. target, head)
+    and redis.call('HGET', P .. 'd:' .. head .. ':' .. target, 'st') == 'waiting' then
+    local due = redis.call('HGET', P .. 'd:' .. head .. ':' .. target, 'due')
+    redis.call('ZADD', P .. 'due:t:' .. target, due or NOW, head)
+  end
+end
+
+-- Nothing is left to do for an event.
+local function close_event(id)
+  redis.call('ZREM', P .. 'open', id)
+  redis.call('HSET', P .. 'e:' .. id, 'done', NOW)
+end
+
+-- A delivery moves to `state`: record, indexes, and, where it ends, its lane and the event's count.
+-- `parked` keeps the lane and keeps the event open: a person has to decide (design.md, invariant 5).
+local function move_delivery(id, target, state, reason)
+  local record = P .. 'd:' .. id .. ':' .. target
+  local event = P .. 'e:' .. id
+  local was = redis.call('HGET', record, 'st')
+  local at, lane, seq = unpack(redis.call('HMGET', event, 'at', 'lane', 'seq'))
+  redis.call('HSET', record, 'st', state, 'up', NOW, 'why', reason)
+  local from = was == 'sending' and 'waiting' or was
+  if from ~= state then
+    redis.call('ZREM', P .. 'ix:d:' .. target .. ':' .. from, id)
+    redis.call('ZADD', P .. 'ix:d:' .. target .. ':' .. state, at, id)
+  end
+  if is_open(state) then return end
+  redis.call('HDEL', record, 'due')
+  redis.call('HINCRBY', P .. 'count', state, 1)
+  if state == 'delivered' then
+    local entity = P .. 'n:' .. lane
+    local high = tonumber(redis.call('HGET', entity, 'hi:' .. target) or '0')
+    if tonumber(seq) > high then redis.call('HSET', entity, 'hi:' .. target, seq) end
+  end
+  if is_open(was) then
+    leave_delivery_lane(lane, target, id)
+    if redis.call('HINCRBY', event, 'left', -1) <= 0 then close_event(id) end
+  end
+end

@@ -1,0 +1,74 @@
+-- Finish events: claim the change they stand for, keep what was learned, and open a delivery per target.
+-- Atomic and fenced because a second worker may hold the event by now, and because an event must never be
+-- routed in part.
+--
+-- ARGV: prefix, now, then per event: id, token, envelope (JSON), record to keep ('' = as it is), refusals (JSON),
+--       version ('' = none), types that this one undoes (joined by a blank), number of targets, targets...
+-- Returns: per event 'routed', 'unrouted', 'lost' (somebody else holds it), or the id of the event that it doubles.
+
+local out = {}
+local i = 3
+
+-- The claimed types of the present version are kept as " type=event type=event ".
+local function claim_version(lane, kind, version, undone, id)
+  local entity = P .. 'n:' .. lane
+  local current, types = unpack(redis.call('HMGET', entity, 'ver', 'types'))
+  types = types or ' '
+  if current ~= version then types = ' ' end
+  local first = types:match(' ' .. kind:gsub('%W', '%%%0') .. '=(%S+) ')
+  if first and first ~= id then return first end
+  for other in undone:gmatch('%S+') do
+    types = types:gsub(' ' .. other:gsub('%W', '%%%0') .. '=%S+ ', ' ')
+  end
+  if not first then types = types .. kind .. '=' .. id .. ' ' end
+  redis.call('HSET', entity, 'ver', version, 'types', types)
+  return nil
+end
+
+while i <= #ARGV do
+  local id, token, envelope, record = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  local refusals, version, undone, count = ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], tonumber(ARGV[i + 7])
+  local first_target = i + 8
+  i = first_target + count
+  local event = P .. 'e:' .. id
+  local state, held, lane, at, kind = unpack(redis.call('HMGET', event, 'st', 'tok', 'lane', 'at', 'ty'))
+  if state ~= 'accepted' or held ~= token then
+    out[#out + 1] = 'lost'
+  else
+    redis.call('ZREM', P .. 'lease:e', id)
+    redis.call('HDEL', event, 'since', 'due', 'lost')
+    local doubled = version ~= '' and claim_version(lane, kind, version, undone, id)
+    if doubled then
+      redis.call('HSET', event, 'st', 'duplicate', 'dup', doubled, 'why', 'the same change came as ' .. doubled)
+      redis.call('ZADD', P .. 'ix:e:duplicate', at, id)
+      redis.call('HINCRBY', P .. 'count', 'duplicate', 1)
+      close_event(id)
+      out[#out + 1] = doubled
+    else
+      redis.call('HSET', event, 'enr', envelope, 'no', refusals, 'left', count)
+      if record ~= '' then redis.call('HSET', event, 'raw', record) end
+      if count == 0 then
+        redis.call('HSET', event, 'st', 'unrouted', 'why', 'no target takes it')
+        redis.call('ZADD', P .. 'ix:e:unrouted', at, id)
+        redis.call('HINCRBY', P .. 'count', 'unrouted', 1)
+        close_event(id)
+        out[#out + 1] = 'unrouted'
+      else
+        redis.call('HSET', event, 'st', 'routed', 'tg', table.concat(ARGV, ' ', first_target, first_target + count - 1), 'why', '')
+        for n = first_target, first_target + count - 1 do
+          local target = ARGV[n]
+          redis.call('SADD', P .. 'targets', target)
+          redis.call('HSET', P .. 'd:' .. id .. ':' .. target, 'st', 'waiting', 'tok', 0, 'n', 0, 'up', NOW, 'due', NOW)
+          redis.call('ZADD', P .. 'ix:d:' .. target .. ':waiting', at, id)
+          if redis.call('RPUSH', P .. 'ld:' .. target .. ':' .. lane, id) == 1 then
+            redis.call('ZADD', P .. 'due:t:' .. target, NOW, id)
+          end
+        end
+        ring()
+        out[#out + 1] = 'routed'
+      end
+    end
+    leave_event_lane(lane, id)
+  end
+end
+return out

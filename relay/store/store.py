@@ -1,0 +1,252 @@
+"""The verbs of the line: accept, claim, finish, defer, begin, settle, renew, reopen, sweep.
+
+Every change of more than one key is one script (scripts/*.lua); this module gives it typed arguments and
+answers. Times are seconds here and milliseconds in Redis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import pydantic_core
+import redis.asyncio as aioredis
+
+from relay.errors import NotFoundError, RefusedError
+from relay.events import DeliveryState, Event
+from relay.store.client import GroupCommit, Scripts, command, translated
+from relay.store.keys import Keys
+from relay.store.work import Accepted, Claim, ClaimedDelivery, ClaimedEvent, Finished, Held, Lane, Settled
+
+# An entity that saw no event for this long starts its sequence anew.
+ENTITY_LIFE = 400 * 86400
+ATTEMPTS_KEPT = 25
+# So many workers in a row may die over one piece of work before it is taken out of the line.
+MOST_LOST_LEASES = 20
+
+
+class Bell(Protocol):
+    """An arq job that starts a drain, as the accept script writes it when no drain lives; `life` in seconds."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def blob(self) -> bytes: ...
+    @property
+    def life(self) -> float: ...
+
+
+def ms(at: float) -> str:
+    return f"{at * 1000:.3f}"
+
+
+class Store:
+    """The record of everything accepted. Raises StoreError when Redis does not do what is asked."""
+
+    def __init__(
+        self, client: aioredis.Redis, keys: Keys, *, backlog_limit: int, bell: Callable[[float], Bell]
+    ) -> None:
+        self.client = client
+        self.keys = keys
+        self._bell = bell
+        self._backlog_limit = backlog_limit
+        self._scripts = Scripts(client)
+        self._accepts: GroupCommit[tuple[tuple[Event, ...], float], list[Accepted]] = GroupCommit(self._accept)
+        self._finishes: GroupCommit[tuple[Finished, float], str] = GroupCommit(self._finish)
+        self._settles: GroupCommit[tuple[Settled, float], bool] = GroupCommit(self._settle)
+
+    # In ------------------------------------------------------------------------------------------
+
+    async def accept(self, events: Sequence[Event], *, now: float) -> list[Accepted]:
+        """Record events, all or none, each once; the answer says which were new.
+
+        Requests that arrive together share a round trip. Raises BacklogFull or StoreUnavailable; after the
+        latter the events may be stored or not, and handing them in again is safe.
+        """
+        return await self._accepts.submit((tuple(events), now))
+
+    async def _accept(self, requests: Sequence[tuple[tuple[Event, ...], float]]) -> list[list[Accepted]]:
+        now = max(at for _, at in requests)
+        bell = self._bell(now)
+        args: list[Any] = [self._backlog_limit, ENTITY_LIFE, bell.id, bell.blob, int(bell.life * 1000), self.keys.queue]
+        for events, _ in requests:
+            for event in events:
+                args += (event.id, event.lane, event.type, event.to_json())
+        answers = iter(await self._call("accept", now, *args))
+        return [
+            [
+                Accepted(id=event.id, duplicate=bool(seen), sequence=sequence)
+                for event, (seen, sequence) in zip(events, answers, strict=False)
+            ]
+            for events, _ in requests
+        ]
+
+    # Work ----------------------------------------------------------------------------------------
+
+    async def claim(
+        self, lanes: Sequence[Lane], *, now: float, lease: float, most_events: int, most_deliveries: int
+    ) -> Claim:
+        """Take back expired leases, then lease what is due, within each target's concurrency and rate."""
+        args: list[Any] = [int(lease * 1000), most_events, most_deliveries, MOST_LOST_LEASES]
+        for lane in lanes:
+            interval = f"{1000 / lane.per_second:.3f}" if lane.per_second else 0
+            args += (lane.target, lane.concurrency, interval, lane.burst, lane.limiter, int(lane.dedupes))
+        released, next_due, events, deliveries = await self._call("claim", now, *args)
+        return Claim(
+            released=released,
+            next_due=next_due / 1000 if next_due >= 0 else None,
+            events=tuple(
+                ClaimedEvent(
+                    id=id_.decode(),
+                    token=token,
+                    sequence=sequence,
+                    tries=tries,
+                    since=float(since) / 1000 if since else None,
+                    record=record,
+                )
+                for id_, token, sequence, tries, since, record in events
+            ),
+            deliveries=tuple(
+                ClaimedDelivery(
+                    id=id_.decode(),
+                    target=target.decode(),
+                    token=token,
+                    sequence=sequence,
+                    attempt=attempt,
+                    round=round_,
+                    replay=replay.decode() or None,
+                    envelope=envelope,
+                )
+                for id_, target, token, sequence, attempt, round_, replay, envelope in deliveries
+            ),
+        )
+
+    async def finish(self, finished: Finished, *, now: float) -> str:
+        """Open the event's deliveries: "routed", "unrouted", "lost", or the id of the event that it doubles."""
+        return await self._finishes.submit((finished, now))
+
+    async def _finish(self, batch: Sequence[tuple[Finished, float]]) -> list[str]:
+        args: list[Any] = []
+        for one, _ in batch:
+            refusals = pydantic_core.to_json(dict(one.refusals))
+            args += (one.id, one.token, one.envelope, one.record or b"", refusals, one.version or "")
+            args += (" ".join(one.undone), len(one.targets), *one.targets)
+        return [answer.decode() for answer in await self._call("route", max(now for _, now in batch), *args)]
+
+    async def defer(self, id_: str, token: int, *, now: float, due_at: float | None, reason: str) -> bool:
+        """Put an event back until `due_at`, or end it as dead; False when somebody else holds it."""
+        due = "" if due_at is None else ms(due_at)
+        return bool(await self._call("defer", now, id_, token, due, reason))
+
+    async def begin(self, delivery: ClaimedDelivery, *, now: float) -> bool:
+        """Note that sending begins to a target that does not dedupe; False: somebody else holds it, do not send."""
+        return bool(await self._call("begin", now, delivery.id, delivery.target, delivery.token))
+
+    async def settle(self, settled: Settled, *, now: float) -> bool:
+        """Record an attempt and what follows; False when the lease was taken over, and then nothing changed."""
+        return await self._settles.submit((settled, now))
+
+    async def _settle(self, batch: Sequence[tuple[Settled, float]]) -> list[bool]:
+        args: list[Any] = [ATTEMPTS_KEPT]
+        for one, _ in batch:
+            due = "" if one.due_at is None else ms(one.due_at)
+            hold = "" if one.hold_until is None else ms(one.hold_until)
+            args += (one.id, one.target, one.token, one.state.value, due, one.reason, one.attempt.to_json())
+            args += (hold, one.pause or "")
+        return [bool(answer) for answer in await self._call("settle", max(now for _, now in batch), *args)]
+
+    async def renew(self, held: Sequence[Held], *, now: float, lease: float) -> list[bool]:
+        """Prolong leases; False for each that was taken over."""
+        args: list[Any] = [int(lease * 1000)]
+        for one in held:
+            args += (one.id, one.target, one.token)
+        return [bool(answer) for answer in await self._call("renew", now, *args)]
+
+    async def sweep(self, *, now: float, cursor: str, targets: Sequence[str], most: int) -> tuple[int, int, str]:
+        """Repair open events that nobody would find, from `cursor` on ("-inf": the oldest).
+
+        Returns how many places were repaired, how many deliveries of vanished targets were parked, and the
+        next cursor ("" at the end).
+        """
+        repaired, parked, following = await self._call("sweep", now, most, cursor, " ".join(targets))
+        return repaired, parked, following.decode()
+
+    # People --------------------------------------------------------------------------------------
+
+    async def reopen(
+        self,
+        id_: str,
+        target: str,
+        *,
+        now: float,
+        states: Sequence[DeliveryState],
+        replay: str | None = None,
+        force: bool = False,
+        reason: str = "",
+    ) -> DeliveryState:
+        """One more round for a delivery that is in one of `states`.
+
+        The answer is WAITING, or SUPERSEDED where a newer state of its entity was delivered already.
+        Raises NotFoundError when there is no such delivery and RefusedError when its state is another.
+        """
+        answer = await self._call(
+            "reopen", now, id_, target, replay or "", int(force), reason or "opened again", " ".join(states)
+        )
+        match answer[0]:
+            case b"reopened":
+                return DeliveryState.WAITING
+            case b"superseded":
+                return DeliveryState.SUPERSEDED
+            case b"missing":
+                raise NotFoundError(f"there is no delivery of {id_} to {target}")
+        state = answer[1].decode()
+        raise RefusedError(
+            f"the delivery of {id_} to {target} is {state}; only {', '.join(states)} can be opened again"
+        )
+
+    async def pause(self, target: str, *, now: float, by: str, reason: str) -> None:
+        """Stop sending to a target; its deliveries wait."""
+        await command(self.client, "HSET", self.keys.target(target), "paused", reason, "by", by, "since", ms(now))
+
+    async def resume(self, target: str) -> bool:
+        """Send to a target again; False when it was not paused."""
+        gone = await command(self.client, "HDEL", self.keys.target(target), "paused", "by", "since", "hold")
+        await self.wake()
+        return bool(gone)
+
+    # Life ----------------------------------------------------------------------------------------
+
+    async def heartbeat(self, *, now: float, life: float, worker: str, drain: str | None = None) -> None:
+        """Say that a worker, and one drain of it, lives for another `life` seconds; forget those long gone."""
+        until = now + life
+        with translated():
+            pipe = self.client.pipeline(transaction=False)
+            pipe.zadd(self.keys.workers, {worker: ms(until)})
+            pipe.zremrangebyscore(self.keys.workers, "-inf", ms(now - 3600))
+            if drain is not None:
+                pipe.zadd(self.keys.drains, {drain: ms(until)})
+                pipe.zremrangebyscore(self.keys.drains, "-inf", ms(now - 3600))
+            await pipe.execute()
+
+    async def leave(self, *, worker: str | None = None, drain: str | None = None) -> None:
+        """A worker or a drain ends in good order."""
+        if worker is not None:
+            await command(self.client, "ZREM", self.keys.workers, worker)
+        if drain is not None:
+            await command(self.client, "ZREM", self.keys.drains, drain)
+
+    async def live(self, *, now: float) -> tuple[int, int]:
+        """How many workers and how many drains live."""
+        with translated():
+            pipe = self.client.pipeline(transaction=False)
+            pipe.zcount(self.keys.workers, ms(now), "+inf")
+            pipe.zcount(self.keys.drains, ms(now), "+inf")
+            workers, drains = await pipe.execute()
+        return workers, drains
+
+    async def wake(self, *, count: int = 1) -> None:
+        """Ring for blocked drains."""
+        await command(self.client, "LPUSH", self.keys.wake, *(["1"] * count))
+
+    async def _call(self, name: str, now: float, *args: Any) -> Any:
+        return await self._scripts.call(name, self.keys.prefix, ms(now), *args)

@@ -1,0 +1,103 @@
+"""What the store hands to workers and takes back from them, as frozen records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from relay.events import Attempt, DeliveryState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """What became of one event that was handed in."""
+
+    id: str
+    duplicate: bool
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """How a target wants to be served: what the claim script counts."""
+
+    target: str
+    concurrency: int
+    per_second: float | None
+    burst: int
+    limiter: str
+    dedupes: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedEvent:
+    """An event under lease. `since` is when it first had to wait (seconds), `tries` how often."""
+
+    id: str
+    token: int
+    sequence: int
+    tries: int
+    since: float | None
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedDelivery:
+    """A delivery under lease, with the enriched envelope that it is to send."""
+
+    id: str
+    target: str
+    token: int
+    sequence: int
+    attempt: int
+    round: int
+    replay: str | None
+    envelope: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One helping of work. `next_due` is when the next piece will be due (seconds), if that is known."""
+
+    events: tuple[ClaimedEvent, ...]
+    deliveries: tuple[ClaimedDelivery, ...]
+    released: int
+    next_due: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A handled event: what to keep, and whom it goes to (nobody: it ends unrouted)."""
+
+    id: str
+    token: int
+    envelope: bytes
+    targets: tuple[str, ...]
+    refusals: Mapping[str, str] = field(default_factory=dict)
+    record: bytes | None = None
+    version: str | None = None
+    undone: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """A finished attempt and what follows from it."""
+
+    id: str
+    target: str
+    token: int
+    state: DeliveryState
+    reason: str
+    attempt: Attempt
+    due_at: float | None = None
+    hold_until: float | None = None
+    pause: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A piece of work under lease, as its holder names it; `target` "" means the event itself."""
+
+    id: str
+    target: str
+    token: int

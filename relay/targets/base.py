@@ -1,0 +1,215 @@
+"""What every kind of target has in common: one delivery attempt from the envelope to a result.
+
+A kind says how a message looks (`prepare`) and what an answer means (`judge`); both are pure. Sending, and what a
+failed call means, is the same for all.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from typing import Any, ClassVar, Protocol
+
+import httpx
+
+from relay import __version__
+from relay.errors import AddressRefused, ConfigError, Fault, NotSent, Unanswered, Unrenderable
+from relay.events import Outcome
+from relay.http import AddressPolicy, OutgoingTransport
+from relay.messages import Messages
+from relay.settings import SlackTarget, WebhookTarget
+from relay.targets import answers, masking
+from relay.targets.answers import Verdict
+
+USER_AGENT = f"planday-relay/{__version__}"
+CONNECT_TIMEOUT = 5.0
+_REQUIRED = ("specversion", "id", "source", "type")
+_EXCERPT_OF_SUCCESS = 200
+
+Settings = WebhookTarget | SlackTarget
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sending:
+    """One attempt, as the pipeline hands it over. `envelope` is whole; the target takes what it may have."""
+
+    event_id: str
+    target: str
+    attempt: int
+    envelope: Mapping[str, Any]
+    now: float
+    replay: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What became of one attempt. Nothing in it is secret, and nothing personal that we know of."""
+
+    outcome: Outcome
+    reason: str
+    status: int | None = None
+    retry_after: float | None = None
+    request_headers: Mapping[str, str] = field(default_factory=dict)
+    response_headers: Mapping[str, str] = field(default_factory=dict)
+    excerpt: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """The request that would be sent, fit to be shown."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Common:
+    """What all targets share: the templates, and where people reach this relay."""
+
+    messages: Messages
+    public_url: str | None = None
+
+
+class Transport(Protocol):
+    """The way out; `relay.http.OutgoingTransport` but in tests."""
+
+    async def send(
+        self, request: httpx.Request, *, timeout: float | None = None, connect_timeout: float | None = None
+    ) -> httpx.Response: ...
+
+    async def aclose(self) -> None: ...
+
+
+class Target(ABC):
+    """One configured target. `settings` hold its limits; `limiter` names the counter that limits its rate."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, name: str, settings: Settings, *, common: Common, transport: Transport | None = None) -> None:
+        """`common` is for the kinds that need it. Raises ConfigError if these settings can never work."""
+        self.name = name
+        self.settings = settings
+        self.url = _address(name, settings)
+        self.fields = settings.field_list()
+        self.transport = transport or _transport(settings)
+
+    @property
+    def dedupes(self) -> bool:
+        """Whether it may be sent to again after an unknown outcome."""
+        return self.settings.dedupes
+
+    @property
+    def limiter(self) -> str:
+        """Targets with the same key share one rate."""
+        return self.name
+
+    @abstractmethod
+    def body(self, sending: Sending) -> bytes:
+        """The request's body; raises Unrenderable."""
+
+    @abstractmethod
+    def headers(self, sending: Sending, body: bytes) -> dict[str, str]:
+        """The request's headers, signature included."""
+
+    def judge(self, response: httpx.Response, *, now: float) -> Verdict:
+        """What an answer means."""
+        return answers.judge(response, now=now)
+
+    def secrets(self) -> Iterable[str]:
+        """What must never be kept, even if the far side repeats it."""
+        path = self.url.raw_path.decode("ascii")
+        return (str(self.url), *((path,) if len(path) > 1 else ()))
+
+    def prepare(self, sending: Sending) -> httpx.Request:
+        """The request of one attempt; raises Unrenderable."""
+        if missing := [name for name in _REQUIRED if not sending.envelope.get(name)]:
+            raise Unrenderable(f"the event has no {', '.join(missing)}")
+        body = self.body(sending)
+        headers = {"user-agent": USER_AGENT, **self.headers(sending, body)}
+        return httpx.Request("POST", self.url, headers=headers, content=body)
+
+    def preview(self, sending: Sending) -> Preview:
+        """What `prepare` makes, masked; the body as it would go out."""
+        request = self.prepare(sending)
+        headers = masking.headers(request.headers, known=self.secrets())
+        body = request.content.decode("utf-8", "replace")
+        return Preview(method=request.method, url=masking.url(request.url), headers=headers, body=body)
+
+    async def send(self, sending: Sending) -> Result:
+        """One attempt, whatever comes of it; raises nothing but a cancellation."""
+        try:
+            request = self.prepare(sending)
+            kept = masking.headers(request.headers, known=self.secrets())
+        except Unrenderable as error:
+            return Result(outcome=Outcome.REJECTED, reason=f"no message can be made of this event: {error}")
+        except Exception as fault:
+            return Result(outcome=Outcome.RETRY, reason=_ours("making the message", fault))
+        timeout = self.settings.retry.timeout
+        try:
+            response = await self.transport.send(
+                request, timeout=timeout, connect_timeout=min(CONNECT_TIMEOUT, timeout)
+            )
+            return self._result(sending, response, kept)
+        except AddressRefused as error:
+            outcome, reason = Outcome.TARGET_BROKEN, f"not sent, the address is refused: {error}"
+        except NotSent as error:
+            outcome = Outcome.TARGET_BROKEN if error.permanent else Outcome.RETRY
+            reason = f"not sent: {error}"
+        except Unanswered as error:
+            outcome, reason = Outcome.UNKNOWN, f"sent, but it is not known whether it was taken: {error}"
+        except Exception as fault:
+            # It may have been sent: a target that does not dedupe must not get it twice for a fault of ours.
+            outcome, reason = Outcome.UNKNOWN, _ours("sending", fault)
+        return Result(outcome=outcome, reason=reason, request_headers=kept)
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        await self.transport.aclose()
+
+    def _result(self, sending: Sending, response: httpx.Response, kept: Mapping[str, str]) -> Result:
+        verdict = self.judge(response, now=sending.now)
+        known = {*self.secrets(), *masking.personal(sending.envelope)}
+        limit = _EXCERPT_OF_SUCCESS if verdict.outcome is Outcome.DELIVERED else masking.LONGEST_EXCERPT
+        return Result(
+            outcome=verdict.outcome,
+            reason=verdict.reason,
+            status=response.status_code,
+            retry_after=verdict.retry_after,
+            request_headers=kept,
+            response_headers=masking.headers(response.headers, known=known),
+            excerpt=masking.excerpt(response, known=known, limit=limit),
+        )
+
+
+def _ours(doing: str, fault: Exception) -> str:
+    # The class alone: a foreign exception's text may hold the URL or a value of the event.
+    return f"a fault of the relay's own while {doing} ({type(fault).__name__})"
+
+
+def _policy(settings: Settings) -> AddressPolicy:
+    return AddressPolicy(
+        allow_networks=tuple(ip_network(network) for network in settings.allow_networks),
+        allow_ports=frozenset(settings.allow_ports),
+        allow_http=settings.allow_http,
+    )
+
+
+def _transport(settings: Settings) -> Transport:
+    return OutgoingTransport(_policy(settings), fresh=not settings.dedupes, timeout=settings.retry.timeout)
+
+
+def _address(name: str, settings: Settings) -> httpx.URL:
+    """The URL, judged as far as that is possible without asking anybody. What it holds is not repeated."""
+    text = settings.url.reveal()
+    reason = _policy(settings).check_url(text)
+    try:
+        address = httpx.URL(text)
+    except (httpx.InvalidURL, ValueError):
+        reason = "this is not a URL"
+    if reason:
+        raise ConfigError([Fault(f"targets.{name}.url", reason)])
+    return address

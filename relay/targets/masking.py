@@ -1,0 +1,126 @@
+"""What of a request and an answer may be kept: names of sensitive headers without their values, bounded excerpts.
+
+Known secrets and known personal values are taken out by what they are; the patterns catch what we do not know.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import httpx
+
+from relay.fields import KINDS
+
+MASK = "***"
+MOST_HEADERS = 20
+LONGEST_VALUE = 200
+LONGEST_EXCERPT = 2048
+# A secret that the cut would halve must be seen whole by the patterns first.
+_READ_AHEAD = 2048
+_SHORTEST_KNOWN = 3
+
+_SENSITIVE = re.compile(
+    r"authorization|authentication|cookie|signature|token|secret|passw|session|api[-_]?key"
+    r"|(?:access|auth|functions|subscription)-key|^x-hmac",
+    re.IGNORECASE,
+)
+_ADDRESSES = frozenset({"location", "content-location", "link", "refresh", "referer"})
+_DAY, _MONTH = r"(?:0[1-9]|[12]\d|3[01])", r"(?:0[1-9]|1[0-2])"
+_PATTERNS = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"(?i)\b(https?://[^\s/?#\"'<>]+)[/?#][^\s\"'<>]*", rf"\1/{MASK}"),
+        (r"(?i)\b(bearer|basic)\s+[a-z0-9._~+/=-]{8,}", rf"\1 {MASK}"),
+        (r"\bwh(?:sec|sk)_[A-Za-z0-9+/=_-]+", MASK),
+        (r"\bxox[a-z]-[A-Za-z0-9-]+", MASK),
+        (r"\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?", MASK),
+        (
+            r"(?i)\b((?:sig|signature|token|secret|password|passwd|api[-_]?key)\"?\s*[=:]\s*\"?)[^\s&\",;}]+",
+            rf"\1{MASK}",
+        ),
+        (r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+", MASK),
+        # Danish and Norwegian numbers of a person begin with the day of birth, Swedish ones with the year.
+        (rf"(?<!\d){_DAY}{_MONTH}\d\d[- ]?\d{{4,5}}(?!\d)", MASK),
+        (rf"(?<!\d)(?:19|20)?\d\d{_MONTH}{_DAY}[-+]?\d{{4}}(?!\d)", MASK),
+        (r"(?<![\w.])\+\d[\d ()-]{6,18}\d", MASK),
+    )
+)
+
+
+def url(address: httpx.URL) -> str:
+    """Scheme, host and port. The rest may be a credential, so all of it stays away."""
+    port = f":{address.port}" if address.port is not None else ""
+    rest = f"/{MASK}" if address.raw_path not in (b"/", b"") else "/"
+    return f"{address.scheme}://{address.host}{port}{rest}"
+
+
+def headers(found: httpx.Headers, *, known: Iterable[str] = ()) -> dict[str, str]:
+    """At most 20 headers; of sensitive ones the name alone."""
+    known = tuple(known)
+    kept: dict[str, str] = {}
+    for name, value in found.items():
+        if len(kept) == MOST_HEADERS:
+            break
+        hidden = _SENSITIVE.search(name) or name in _ADDRESSES
+        kept[_cut(name)] = MASK if hidden else _cut(redact(value[: LONGEST_VALUE * 4], known=known))
+    return kept
+
+
+def excerpt(response: httpx.Response, *, known: Iterable[str] = (), limit: int = LONGEST_EXCERPT) -> str:
+    """The beginning of an answer's body as text, with what is secret or personal taken out."""
+    if response.extensions.get("encoded"):
+        return f"(an encoded answer of {len(response.content)} bytes)" if response.content else ""
+    text = response.content[: limit + _READ_AHEAD].decode("utf-8", "replace")
+    shown = redact(text, known=known).replace("\0", "\ufffd")
+    return shown.encode("utf-8", "replace")[:limit].decode("utf-8", "ignore")
+
+
+def redact(text: str, *, known: Iterable[str] = ()) -> str:
+    """The text without the known values, and without what looks like a credential or a person's number."""
+    # The longest first: a full name must not leave its second half behind.
+    for value in sorted({value for value in known if len(value) >= _SHORTEST_KNOWN}, key=len, reverse=True):
+        if value in text:
+            text = text.replace(value, MASK)
+    for pattern, replacement in _PATTERNS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def personal(envelope: Mapping[str, Any]) -> set[str]:
+    """Every text in an envelope that is not of class A or B: what a far side might repeat to us."""
+    data = envelope.get("data")
+    if not isinstance(data, Mapping):
+        return set()
+    kind = str(envelope.get("subject", "")).partition("/")[0]
+    changes, related = data.get("changes"), data.get("related")
+    found = [*_personal(kind, data.get("object")), *_leaves(data.get("received"))]
+    for side in changes.values() if isinstance(changes, Mapping) else ():
+        found += _personal(kind, side)
+    for name, record in related.items() if isinstance(related, Mapping) else ():
+        found += _personal(str(name), record)
+    return set(found)
+
+
+def _personal(kind: str, record: Any) -> Iterator[str]:
+    if isinstance(record, Mapping):
+        classes = KINDS.get(kind, {})
+        for name, value in record.items():
+            if classes.get(name, "H") not in "AB":
+                yield from _leaves(value)
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _leaves(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _leaves(inner)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"

@@ -1,0 +1,85 @@
+"""The one object that the relay tells what happens."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from contextlib import AbstractContextManager
+from dataclasses import fields
+from typing import Any, TextIO
+
+import structlog
+
+from relay.telemetry import logs
+from relay.telemetry.exceptions import describe
+from relay.telemetry.happenings import Happening, Level
+from relay.telemetry.metrics import KNOWN_TYPES, Gauges, Metrics
+from relay.telemetry.redaction import Redactor
+
+_LEVELS = logging.getLevelNamesMapping()
+
+
+class Telemetry:
+    """One log line and the counters of each happening. Nothing that it is told makes it raise."""
+
+    def __init__(
+        self,
+        *,
+        log_format: logs.LogFormat = "text",
+        level: Level = "info",
+        role: str = "",
+        types: Collection[str] = KNOWN_TYPES,
+    ) -> None:
+        self._format: logs.LogFormat = log_format
+        self._level = level
+        self._role = role
+        self._redactor = Redactor()
+        self._log = logs.our_logger(self._redactor)
+        self._stdlib = logging.getLogger(logs.OURS)
+        self.metrics = Metrics(types=types)
+
+    def configure(self, stream: TextIO | None = None) -> None:
+        """Send all logging of this process, libraries included, through our handler to stderr.
+
+        Start uvicorn with `log_config=None`, or it puts handlers of its own in the way.
+        """
+        logs.install(
+            redactor=self._redactor, log_format=self._format, level=self._level, role=self._role, stream=stream
+        )
+
+    def hide(self, *secrets: str) -> None:
+        """Mask these values in every line from now on: for opaque secrets, which no pattern can know."""
+        self._redactor.hide(*secrets)
+
+    def context(self, **names: str) -> AbstractContextManager[Any]:
+        """Put names such as `event_id` and `delivery` on every line within, a library's too."""
+        return structlog.contextvars.bound_contextvars(**names)
+
+    def record(self, happening: Happening) -> None:
+        """Tell one happening."""
+        self.metrics.count(happening)
+        level = _LEVELS[happening.level.upper()]
+        if self._stdlib.isEnabledFor(level):
+            self._log.log(level, happening.title, **_fields(happening))
+
+    def render(self, gauges: Gauges | None = None) -> bytes:
+        """The page for /metrics (`CONTENT_TYPE`), with gauges just read from the store (their names: `GAUGES`)."""
+        return self.metrics.render(gauges or {})
+
+
+# structlog keeps the title under `event`, so the id of an event is `event_id`, as in the context.
+_KEYS = {"event": "event_id", "error": "exception"}
+
+
+def _fields(happening: Happening) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    for one in fields(happening):
+        name, value = one.name, getattr(happening, one.name)
+        if value is None or value is False or value in ("", ()):
+            continue
+        if isinstance(value, float):
+            value = logs.rfc3339(value) if name.endswith("_at") else round(value, 4)
+        elif isinstance(value, BaseException):
+            value = describe(value)
+        shown[_KEYS.get(name, name)] = value
+    return shown
