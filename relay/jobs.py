@@ -24,6 +24,7 @@ from relay.errors import StoreUnavailable
 
 DRAIN = "drain"
 REPLAY = "replay"
+ERRAND = "errand"
 SWEEP = "sweep"
 
 # arq keeps a killed worker's job claimed for the longest time limit of all functions plus ten seconds, so

@@ -24,6 +24,10 @@ class Unauthorised(PlandayError):
     """401: the access token is not taken. Handled by the client, never seen outside."""
 
 
+class TooMany(PlandayUnavailable):
+    """429: the budget is used up. The client tells the limiter; never seen outside."""
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """One page of a list: its records, and what Planday says of the whole, where it does."""
@@ -46,7 +50,7 @@ def read_data(response: httpx.Response, endpoint: Endpoint) -> Any:
     if status == 403:
         raise ScopeMissing(f"{what}, the app lacks the scope {endpoint.scope}", scope=endpoint.scope)
     if status == 429:
-        raise PlandayUnavailable(what)
+        raise TooMany(what)
     if status >= 500:
         raise Hiccup(what)
     if status in (408, 425) or status < 400:
@@ -100,6 +104,8 @@ def wait_after_429(response: httpx.Response, headers: RateHeaders, *, now: float
 
 
 def _json(response: httpx.Response, endpoint: Endpoint) -> Any:
+    if response.extensions.get("truncated"):
+        raise PlandayUnavailable(f"{endpoint.template}: the answer is larger than what is read")
     try:
         return pydantic_core.from_json(response.content, allow_inf_nan=False)
     except ValueError:

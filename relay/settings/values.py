@@ -3,29 +3,61 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    WithJsonSchema,
+)
 from pydantic_core import CoreSchema, core_schema
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST_DURATION = 366 * 86400.0
+_A_DURATION = 'a duration is a number and a unit, such as "30s", "10m", "4h" or "30d"'
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
-_REFERENCE = re.compile(r"(env|file):(.+)")
+_WRITTEN = "(written in the file)"
+_REFERENCE = re.compile(r"(env|file):(.+)", re.DOTALL)
+_ORIGIN = re.compile(r"(https?://)(?:[^/?#@]*@)?([A-Za-z0-9_.:\[\]-]+)")
 
 
-def _duration(value: Any) -> Any:
-    if isinstance(value, str):
-        match = _DURATION.fullmatch(value.strip())
-        if match is None:
-            raise ValueError('a duration is a number and a unit, such as "30s", "10m", "4h" or "30d"')
-        return float(match[1]) * _UNITS[match[2]]
-    if isinstance(value, bool):
-        raise ValueError('a duration is a number and a unit, such as "30s"')
-    return value
+def seconds(value: Any) -> float:
+    """A duration as it is written in the settings, in seconds. A bare number is seconds."""
+    number = math.nan
+    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
+        number = float(match[1]) * _UNITS[match[2] or "s"]
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        number = float(value)
+    if not 0 <= number <= _LONGEST_DURATION:
+        raise ValueError(_A_DURATION)
+    return number
+
+
+def duration(value: float) -> str:
+    """Seconds as a duration, in the largest unit that leaves a whole number."""
+    for unit in ("d", "h", "m"):
+        if value and value % _UNITS[unit] == 0:
+            return f"{value / _UNITS[unit]:.0f}{unit}"
+    return f"{value:g}s" if value == 0 or value >= 1 else f"{value * 1000:g}ms"
+
+
+def within(least: str, most: str) -> AfterValidator:
+    """Bounds of a duration, told in the words in which it is written."""
+
+    def check(value: float) -> float:
+        if not seconds(least) <= value <= seconds(most):
+            raise ValueError(f"must be {least} to {most}")
+        return value
+
+    return AfterValidator(check)
 
 
 def _name(value: str) -> str:
@@ -48,9 +80,10 @@ def _network(value: str) -> str:
 
 Duration = Annotated[
     float,
-    BeforeValidator(_duration),
+    BeforeValidator(seconds),
+    PlainSerializer(duration, when_used="json"),
     WithJsonSchema(
-        {"type": "string", "pattern": r"^\d+(\.\d+)?(ms|s|m|h|d)$", "examples": ["30s", "10m", "4h", "30d"]}
+        {"type": ["string", "number"], "pattern": r"^\d+(\.\d+)?(ms|s|m|h|d)?$", "examples": ["30s", "10m", "4h", "30d"]}
     ),
 ]
 Name = Annotated[str, AfterValidator(_name)]
@@ -82,7 +115,7 @@ class Secret:
             return "not a reference"
         kind, name = match.groups()
         if kind == "env":
-            value = environ.get(name, "")
+            value = environ.get(name, "").rstrip("\r\n")
             if not value:
                 return f"the environment variable {name} is not set"
         else:
@@ -92,8 +125,18 @@ class Secret:
                 return f"the file {name} cannot be read: {type(error).__name__}"
             if not value:
                 return f"the file {name} is empty"
+        if problem := self._problem(value):
+            return f"what {self.reference} holds {problem}"
         self._value = value
         return None
+
+    def _problem(self, _value: str) -> str | None:
+        """What is wrong with a value that a reference led to, without repeating it."""
+        return None
+
+    def shown(self) -> str:
+        """What may be shown of it: where it comes from, never what it is."""
+        return self.reference if is_reference(self.reference) else "***"
 
     def reveal(self) -> str:
         """The value. Never log it, never put it into an error text."""
@@ -102,12 +145,12 @@ class Secret:
         return self._value
 
     def __repr__(self) -> str:
-        return f"Secret({self.reference if _REFERENCE.fullmatch(self.reference) else '***'})"
+        return f"{type(self).__name__}({self.shown()})"
 
     __str__ = __repr__
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other.reference == self.reference
+        return isinstance(other, Secret) and (other.reference, other._value) == (self.reference, self._value)
 
     def __hash__(self) -> int:
         return hash(self.reference)
@@ -115,7 +158,7 @@ class Secret:
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
-            cls._validate, serialization=core_schema.plain_serializer_function_ser_schema(repr)
+            cls._validate, serialization=core_schema.plain_serializer_function_ser_schema(lambda one: one.shown())
         )
 
     @classmethod
@@ -126,7 +169,7 @@ class Secret:
     def _validate(cls, value: Any) -> Secret:
         if isinstance(value, Secret):
             return value
-        if not isinstance(value, str) or not _REFERENCE.fullmatch(value):
+        if not isinstance(value, str) or not is_reference(value):
             # The value itself must not be repeated: it is most likely the secret.
             raise ValueError('write a reference, "env:NAME" or "file:PATH", never the secret itself')
         return cls(value)
@@ -145,13 +188,22 @@ class Address(Secret):
             return value
         if not isinstance(value, str) or not value:
             raise ValueError('write a URL, or a reference such as "env:NAME"')
-        if _REFERENCE.fullmatch(value):
+        if is_reference(value):
             return cls(value)
         if not value.startswith(("https://", "http://")):
             raise ValueError(
                 'a URL starts with https:// (or http:// with allow_http), or is a reference such as "env:NAME"'
             )
-        return cls("(written in the file)", value=value)
+        return cls(_WRITTEN, value=value)
+
+    def _problem(self, value: str) -> str | None:
+        return None if value.startswith(("https://", "http://")) else "is no URL: it does not start with https://"
+
+    def shown(self) -> str:
+        """A URL that is written out, up to its host: what follows may be a credential."""
+        if is_reference(self.reference) or (origin := _ORIGIN.match(self.reveal())) is None:
+            return super().shown()
+        return f"{origin[1]}{origin[2]}/***"
 
 
 class Text(Secret):
@@ -167,4 +219,13 @@ class Text(Secret):
             return value
         if not isinstance(value, str) or not value:
             raise ValueError('write the value, or a reference such as "env:NAME"')
-        return cls(value) if _REFERENCE.fullmatch(value) else cls("(written in the file)", value=value)
+        return cls(value) if is_reference(value) else cls(_WRITTEN, value=value)
+
+    def shown(self) -> str:
+        """What is written out is no secret."""
+        return self.reference if is_reference(self.reference) else self.reveal()
+
+
+def is_reference(text: str) -> bool:
+    """Whether a text is `env:NAME` or `file:PATH`."""
+    return _REFERENCE.fullmatch(text) is not None

@@ -132,13 +132,17 @@ class Keys:
         return f"{self.prefix}plan:{plan}"
 
     def plan_items(self, plan: str) -> str:
-        """List of "event:target": what a replay plan still has to do."""
+        """List of "event:target": what a replay plan opens again, fixed when it was made."""
         return f"{self.prefix}plan:{plan}:items"
 
     @property
     def plans(self) -> str:
         """Sorted set: plan id -> made at, ms."""
         return f"{self.prefix}plans"
+
+    def errand(self, errand: str) -> str:
+        """List with one JSON: a worker's answer to something that only it can do; expires."""
+        return f"{self.prefix}errand:{errand}"
 
     @property
     def format(self) -> str:

@@ -113,16 +113,16 @@ class Shelf:
         key = self._keys.plan(plan)
         return bool(await command(self._client, "HSETNX", key, "started_at", pydantic_core.to_json(now)))
 
-    async def next_of_plan(self, plan: str, *, most: int) -> list[str]:
-        """The next items of a plan; they stay listed until `done_of_plan`."""
-        raw = await command(self._client, "LRANGE", self._keys.plan_items(plan), 0, most - 1)
+    async def items_of_plan(self, plan: str, *, start: int, most: int) -> list[str]:
+        """Some of a plan's items, in its order."""
+        raw = await command(self._client, "LRANGE", self._keys.plan_items(plan), start, start + most - 1)
         return [one.decode() for one in raw]
 
-    async def done_of_plan(self, plan: str, item: str, result: str) -> None:
-        """One item is handled: off the list and counted, in one step, so that a crash counts nothing twice."""
+    async def done_of_plan(self, plan: str, result: str) -> None:
+        """One more item is handled: counted and passed in one step, so that a crash counts nothing twice."""
         with translated():
             pipe = self._client.pipeline(transaction=True)
-            pipe.lrem(self._keys.plan_items(plan), 1, item)
+            pipe.hincrby(self._keys.plan(plan), "done", 1)
             pipe.hincrby(self._keys.plan(plan), f"done_{result}", 1)
             await pipe.execute()
 

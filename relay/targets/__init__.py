@@ -6,11 +6,10 @@ contract test (tests/integration/test_targets_contract.py) and a section in docs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from relay.errors import ConfigError, Fault
 from relay.messages import Messages
-from relay.settings import SlackTarget, WebhookTarget
 from relay.targets.answers import Verdict
 from relay.targets.base import Common, Preview, Result, Sending, Settings, Target, Transport
 from relay.targets.slack import Slack

@@ -6,6 +6,7 @@ failed call means, is the same for all.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ USER_AGENT = f"planday-relay/{__version__}"
 CONNECT_TIMEOUT = 5.0
 _REQUIRED = ("specversion", "id", "source", "type")
 _EXCERPT_OF_SUCCESS = 200
+_SEPARATOR = re.compile(r"[/?&=]")
+_SHORTEST_PART = 12  # a word of a path is no secret; a token is longer
 
 Settings = WebhookTarget | SlackTarget
 
@@ -122,7 +125,8 @@ class Target(ABC):
     def secrets(self) -> Iterable[str]:
         """What must never be kept, even if the far side repeats it."""
         path = self.url.raw_path.decode("ascii")
-        return (str(self.url), *((path,) if len(path) > 1 else ()))
+        parts = [part for part in _SEPARATOR.split(path) if len(part) >= _SHORTEST_PART]
+        return (self.settings.url.reveal(), str(self.url), path, *parts)
 
     def prepare(self, sending: Sending) -> httpx.Request:
         """The request of one attempt; raises Unrenderable."""

@@ -17,6 +17,8 @@ WHOLE = 12_000
 # The header, the context and the line about what was left out belong to the 50 blocks that a message may have.
 MOST_SECTIONS = 47
 CUT = "…"
+# What the line about left-out blocks takes of the whole.
+_NOTE = 100
 
 _UNFINISHED = re.compile(r"(?:&[a-z]{0,3}|<[^>]*)\Z")
 
@@ -42,7 +44,7 @@ def payload(message: Message, *, context: Sequence[str] = ()) -> dict[str, Any]:
     """The whole JSON of one message; `context` is small print of ours, each part an element of its own."""
     title = cut(message.title, HEADER)
     small = [cut(text, CONTEXT) for text in (" · ".join(message.context), *context) if text]
-    sections, left_out = _sections(message.body, WHOLE - size(title) - sum(map(size, small)) - FALLBACK_NOTE)
+    sections, left_out = _sections(message.body, WHOLE - size(title) - sum(map(size, small)) - _NOTE)
     blocks: list[dict[str, Any]] = [{"type": "header", "text": {"type": "plain_text", "text": title, "emoji": False}}]
     blocks += [{"type": "section", "text": _markup(text)} for text in sections]
     if left_out:
@@ -55,9 +57,6 @@ def payload(message: Message, *, context: Sequence[str] = ()) -> dict[str, Any]:
         "unfurl_links": False,
         "unfurl_media": False,
     }
-
-
-FALLBACK_NOTE = 100
 
 
 def _sections(body: Sequence[str], room: int) -> tuple[list[str], int]:

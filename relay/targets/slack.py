@@ -87,8 +87,8 @@ class Slack(Target):
             outcome, meaning = ANSWERS[word]
             reason = f"{meaning} ({shown}: {word})"
             return answers.later(response, reason, now=now) if outcome is Outcome.RETRY else Verdict(outcome, reason)
-        if status == 200:
-            if word == OK:
+        if 200 <= status < 300:
+            if status == 200 and word == OK:
                 return Verdict(Outcome.DELIVERED, "Slack took it")
             return Verdict(Outcome.UNKNOWN, f"Slack answered {shown}, but not in its own words")
         verdict = answers.judge(response, now=now)

@@ -48,8 +48,13 @@ _PATTERN = re.compile(
     re.IGNORECASE,
 )
 _HOST = re.compile(r"([a-z][a-z0-9+.-]*://)([a-z0-9_.-]+(?::\d+)?|\[[0-9a-f:.]+\](?::\d+)?)(/?)", re.IGNORECASE)
-# Almost every text that is logged is one of these: it holds none of the signs by which a pattern starts.
-_PLAIN = re.compile(r"[a-z0-9_*,]*(?:[. /-][a-z_*,]+)*")
+# Nothing above can match a text that has none of these: a look that costs a tenth of the patterns' time.
+_SIGNS = (
+    *("://", "@", "=", "+", "slack", "authorization", "cookie", "bearer", "basic", "digest", "whs", "xox", "xapp-"),
+    *("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "eyj", "token", "secret", "passw", "sig", "api", "ssn", "cpr", "mail"),
+    "phone",
+)
+_NUMBERS = re.compile(r"(?<!\w)(?:\d{6}|[a-z]{2}\d\d)")
 
 
 class Redactor:
@@ -104,13 +109,10 @@ def redact(text: str) -> str:
     """A text with everything masked that looks like a secret or a person's data, and cut to a bounded length."""
     if len(text) > LONGEST_TEXT:
         text = text[:LONGEST_TEXT] + " (cut)"
-    if len(text) < 200 and _PLAIN.fullmatch(text) and not _ten_digits(text):
+    low = text.lower()
+    if _NUMBERS.search(low) is None and not any(sign in low for sign in _SIGNS):
         return text
     return _PATTERN.sub(_mask, text)
-
-
-def _ten_digits(text: str) -> bool:
-    return len(text) >= 10 and text[:10].isdigit()
 
 
 def _mask(found: re.Match[str]) -> str:

@@ -34,8 +34,9 @@ class Telemetry:
         self._level = level
         self._role = role
         self._redactor = Redactor()
-        self._log = logs.our_logger(self._redactor)
+        self._log = logs.our_logger()
         self._stdlib = logging.getLogger(logs.OURS)
+        self._keys: dict[type[Happening], tuple[tuple[str, str], ...]] = {}
         self.metrics = Metrics(types=types)
 
     def configure(self, stream: TextIO | None = None) -> None:
@@ -53,33 +54,40 @@ class Telemetry:
 
     def context(self, **names: str) -> AbstractContextManager[Any]:
         """Put names such as `event_id` and `delivery` on every line within, a library's too."""
-        return structlog.contextvars.bound_contextvars(**names)
+        return structlog.contextvars.bound_contextvars(
+            **{key: self._redactor.text(name) for key, name in names.items()}
+        )
 
     def record(self, happening: Happening) -> None:
         """Tell one happening."""
         self.metrics.count(happening)
         level = _LEVELS[happening.level.upper()]
         if self._stdlib.isEnabledFor(level):
-            self._log.log(level, happening.title, **_fields(happening))
+            self._log.tell(level, happening.title, self._fields(happening))
 
     def render(self, gauges: Gauges | None = None) -> bytes:
         """The page for /metrics (`CONTENT_TYPE`), with gauges just read from the store (their names: `GAUGES`)."""
         return self.metrics.render(gauges or {})
 
+    def _fields(self, happening: Happening) -> dict[str, Any]:
+        shown: dict[str, Any] = {}
+        for name, key in self._keys_of(type(happening)):
+            value = getattr(happening, name)
+            if isinstance(value, str):
+                if value:
+                    shown[key] = self._redactor.text(value)
+            elif isinstance(value, float):
+                shown[key] = logs.rfc3339(value) if name.endswith("_at") else round(value, 4)
+            elif isinstance(value, BaseException):
+                shown[key] = self._redactor.text(describe(value))
+            elif value not in (None, False, ()):
+                shown[key] = self._redactor.value(value)
+        return shown
 
-# structlog keeps the title under `event`, so the id of an event is `event_id`, as in the context.
-_KEYS = {"event": "event_id", "error": "exception"}
-
-
-def _fields(happening: Happening) -> dict[str, Any]:
-    shown: dict[str, Any] = {}
-    for one in fields(happening):
-        name, value = one.name, getattr(happening, one.name)
-        if value is None or value is False or value in ("", ()):
-            continue
-        if isinstance(value, float):
-            value = logs.rfc3339(value) if name.endswith("_at") else round(value, 4)
-        elif isinstance(value, BaseException):
-            value = describe(value)
-        shown[_KEYS.get(name, name)] = value
-    return shown
+    def _keys_of(self, kind: type[Happening]) -> tuple[tuple[str, str], ...]:
+        """Each field and its key in a line; structlog keeps the title under `event`, so an event's id is `event_id`."""
+        keys = self._keys.get(kind)
+        if keys is None:
+            renamed = {"event": "event_id", "error": "exception"}
+            keys = self._keys[kind] = tuple((one.name, renamed.get(one.name, one.name)) for one in fields(kind))
+        return keys

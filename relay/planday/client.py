@@ -1,0 +1,182 @@
+"""One portal's reads: each call written as the layers it passes, from the token to the wire.
+
+read -> with a token that works -> again after a hiccup -> within the budget -> over the wire
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import httpx
+
+from relay.errors import PlandayUnavailable, ScopeMissing
+from relay.planday import endpoints
+from relay.planday.answers import Hiccup, Page, TooMany, Unauthorised, read_page, read_record, wait_after_429
+from relay.planday.auth import Auth
+from relay.planday.endpoints import Endpoint
+from relay.planday.limits import LIVE, Clock, Limiter, RateHeaders, Sleep, jitter
+from relay.planday.paging import Listing, read_rows
+from relay.planday.ports import Cipher, Shared
+from relay.planday.wire import Notify, PlandayCalled, Wire
+from relay.settings.models import Portal
+
+__all__ = ["PlandayCalled", "PortalClient"]
+
+# Pauses before the second and third try of one call; one that was slow to fail is not tried again at once.
+_PAUSES = (0.25, 1.0)
+_QUICK = 2.0
+
+T = TypeVar("T")
+
+
+class PortalClient:
+    """Reads of one portal, as Planday answers them."""
+
+    def __init__(
+        self,
+        name: str,
+        portal: Portal,
+        *,
+        transport: httpx.AsyncBaseTransport,
+        shared: Shared,
+        cipher: Cipher,
+        clock: Clock,
+        sleep: Sleep,
+        notify: Notify | None = None,
+        max_wait: float = 2.0,
+    ) -> None:
+        self._portal = portal
+        self._clock = clock
+        self._sleep = sleep
+        self._base = portal.api_url.rstrip("/")
+        self._wire = Wire(name, transport, clock=clock, notify=notify)
+        self.limiter = Limiter(
+            portal=portal.id,
+            client_id=portal.client_id.reveal(),
+            shared=shared,
+            clock=clock,
+            sleep=sleep,
+            max_wait=max_wait,
+        )
+        self.auth = Auth(
+            name,
+            portal,
+            wire=self._wire,
+            shared=shared,
+            cipher=cipher,
+            clock=clock,
+            sleep=sleep,
+            whose=self._whose,
+        )
+
+    async def record(self, endpoint: Endpoint, *ids: int, priority: int = LIVE) -> dict[str, Any]:
+        """One record by id."""
+        return await self._authorised(endpoint, ids, {}, priority, read_record)
+
+    async def page(
+        self,
+        endpoint: Endpoint,
+        *ids: int,
+        params: Mapping[str, str] | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        priority: int = LIVE,
+    ) -> Page:
+        """One page of a list."""
+        query = dict(params or {})
+        if endpoint.limit:
+            query[endpoint.limit_name] = str(limit or endpoint.limit)
+            query[endpoint.offset_name] = str(offset)
+        return await self._authorised(endpoint, ids, query, priority, read_page)
+
+    async def rows(
+        self,
+        endpoint: Endpoint,
+        *,
+        params: Mapping[str, str] | None = None,
+        wanted: int | None = None,
+        priority: int = LIVE,
+    ) -> Listing:
+        """A whole list, or as much of it as it takes to find the record `wanted`."""
+
+        async def page(offset: int) -> Page:
+            return await self.page(endpoint, params=params, offset=offset, priority=priority)
+
+        return await read_rows(page, asked=endpoint.limit, wanted=wanted)
+
+    async def _authorised(
+        self,
+        endpoint: Endpoint,
+        ids: tuple[int, ...],
+        params: dict[str, str],
+        priority: int,
+        read: Callable[[httpx.Response, Endpoint], T],
+    ) -> T:
+        token: str | None = None
+        for _ in range(2):
+            token = await self.auth.access(instead_of=token)
+            try:
+                return await self._patient(endpoint, ids, params, priority, read, token)
+            except Unauthorised:
+                continue
+        assert token is not None
+        raise await self.auth.lose(token)
+
+    async def _patient(
+        self,
+        endpoint: Endpoint,
+        ids: tuple[int, ...],
+        params: dict[str, str],
+        priority: int,
+        read: Callable[[httpx.Response, Endpoint], T],
+        token: str,
+    ) -> T:
+        for pause in (*_PAUSES, None):
+            began = self._clock()
+            try:
+                return await self._within_budget(endpoint, ids, params, priority, read, token)
+            except Hiccup as error:
+                slow = self._clock() - began > _QUICK or (error.retry_after or 0.0) > _QUICK
+                if pause is None or slow:
+                    raise PlandayUnavailable(str(error), retry_after=error.retry_after) from None
+            await self._sleep(pause * (0.5 + jitter()))
+        raise AssertionError
+
+    async def _within_budget(
+        self,
+        endpoint: Endpoint,
+        ids: tuple[int, ...],
+        params: dict[str, str],
+        priority: int,
+        read: Callable[[httpx.Response, Endpoint], T],
+        token: str,
+    ) -> T:
+        await self.limiter.enter(priority=priority)
+        response = await self._wire.get(
+            endpoint,
+            self._base + endpoint.path(*ids),
+            params=params,
+            headers={"X-ClientId": self._portal.client_id.reveal(), "Authorization": f"Bearer {token}"},
+        )
+        headers = RateHeaders.read(response.headers)
+        try:
+            data = read(response, endpoint)
+        except TooMany as error:
+            wait = wait_after_429(response, headers, now=self._clock(), jitter=jitter())
+            await self.limiter.block(headers, seconds=wait)
+            raise PlandayUnavailable(str(error), retry_after=wait) from None
+        except Hiccup as error:
+            error.retry_after = RateHeaders.retry_after(response.headers.get("retry-after"), now=self._clock())
+            raise
+        await self.limiter.observe(headers)
+        return data
+
+    async def _whose(self, token: str) -> int | None:
+        """The portal that an access token belongs to; None where Planday does not let the app ask."""
+        try:
+            info = await self._patient(endpoints.PORTAL, (), {}, LIVE, read_record, token)
+        except ScopeMissing:
+            return None
+        number = info.get("id")
+        return number if isinstance(number, int) else None

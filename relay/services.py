@@ -1,0 +1,267 @@
+"""The wiring: one async context manager opens everything a process needs and closes it in reverse."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pydantic_core
+
+from relay import jobs, telemetry
+from relay.errors import NotFoundError, RefusedError, RelayError, StoreUnfit
+from relay.events import Event, Origin, enriched_envelope, event_id, rfc3339
+from relay.fields import Keep
+from relay.http import AddressPolicy, OutgoingTransport
+from relay.messages import Messages
+from relay.pipeline import Intake, Line, Outside, Pipeline
+from relay.planday import Planday
+from relay.replay import Replays
+from relay.routing import Router
+from relay.settings import Settings
+from relay.store import checks
+from relay.store.cipher import FernetCipher
+from relay.store.client import command, connect
+from relay.store.keys import Keys
+from relay.store.reading import Reading
+from relay.store.server import attach
+from relay.store.shared import SharedState
+from relay.store.shelf import Shelf
+from relay.store.store import Store
+from relay.store.wake import WakeList
+from relay.store.work import Lane
+from relay.targets import Sending, Target, build_all
+
+_ERRAND_LIFE = 60
+ERRAND_PATIENCE = 25.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Services:
+    """Everything that is open in this process. A receiver has no pipeline: it holds no target's secrets."""
+
+    settings: Settings
+    url: str
+    keys: Keys
+    jobs: jobs.Jobs
+    store: Store
+    reading: Reading
+    shelf: Shelf
+    intake: Intake
+    replays: Replays
+    telemetry: telemetry.Telemetry
+    outside: Outside
+    arq: Any
+    wake: WakeList
+    findings: list[checks.Finding] = field(default_factory=list)
+    planday: Planday | None = None
+    targets: Mapping[str, Target] = field(default_factory=dict)
+    _pipeline: Pipeline | None = None
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        return self.outside.clock
+
+    @property
+    def pipeline(self) -> Pipeline:
+        if self._pipeline is None:
+            raise RuntimeError("this process was opened without the worker's part")
+        return self._pipeline
+
+    async def start_replay(self, plan: str) -> dict[str, Any]:
+        """Let a plan run, now, in whichever worker is free."""
+        facts = await self.replays.start(plan)
+        await jobs.enqueue(self.arq, self.jobs, jobs.REPLAY, plan)
+        return facts
+
+    # Errands: what only a worker can do, because only it holds the secrets --------------------------
+
+    async def errand(self, kind: str, name: str) -> dict[str, Any]:
+        """Have a worker test a target or check a portal; raises RefusedError when none answers in time."""
+        errand = secrets.token_hex(8)
+        await jobs.enqueue(self.arq, self.jobs, jobs.ERRAND, errand, kind, name)
+        client = connect(self.url, socket_timeout=ERRAND_PATIENCE + 5, max_connections=1)
+        try:
+            answer = await command(client, "BLPOP", self.keys.errand(errand), ERRAND_PATIENCE)
+        finally:
+            await client.aclose()
+        if answer is None:
+            raise RefusedError(f"no worker answered within {ERRAND_PATIENCE:g} s: is one running? Nothing was changed")
+        return dict(pydantic_core.from_json(answer[1]))
+
+    async def run_errand(self, errand: str, kind: str, name: str) -> None:
+        """Do an errand and leave its answer for whoever waits."""
+        try:
+            answer = await (self.test_target(name) if kind == "target" else self.check_portal(name))
+        except RelayError as error:
+            answer = {"ok": False, "error": str(error), "missing": isinstance(error, NotFoundError)}
+        key = self.keys.errand(errand)
+        await command(self.store.client, "RPUSH", key, pydantic_core.to_json(answer))
+        await command(self.store.client, "EXPIRE", key, _ERRAND_LIFE)
+
+    async def test_target(self, name: str) -> dict[str, Any]:
+        """Send a `relay.test` event to one target, past all queues, and say what came of it."""
+        target = self.targets.get(name)
+        if target is None:
+            raise NotFoundError(f"there is no target {name}; there are {', '.join(self.targets) or 'none'}")
+        now = self.clock()
+        sending = Sending(event_id="", target=name, attempt=1, envelope=_test_envelope(now), now=now)
+        sending = Sending(event_id=sending.envelope["id"], target=name, attempt=1, envelope=sending.envelope, now=now)
+        preview = target.preview(sending)
+        result = await target.send(sending)
+        return {
+            "ok": result.outcome == "delivered",
+            "target": name,
+            "outcome": result.outcome.value,
+            "reason": result.reason,
+            "status": result.status,
+            "request": {
+                "method": preview.method,
+                "url": preview.url,
+                "headers": dict(preview.headers),
+                "body": preview.body,
+            },
+            "answer": {"headers": dict(result.response_headers), "excerpt": result.excerpt},
+        }
+
+    async def check_portal(self, name: str) -> dict[str, Any]:
+        """Ask Planday whether a portal's authorisation works and what it may read."""
+        if self.planday is None or name not in self.settings.portals:
+            raise NotFoundError(f"there is no portal {name}; there are {', '.join(self.settings.portals) or 'none'}")
+        return dict(await self.planday.check(name))
+
+
+def _test_envelope(now: float) -> dict[str, Any]:
+    event = Event(
+        id=event_id("relay", f"test:{now}"),
+        source="relay",
+        sender_id=f"test:{now}",
+        type="relay.test",
+        portal=1,
+        entity="relay",
+        entity_id="test",
+        received_at=now,
+        origin=Origin.TEST,
+    )
+    enrichment = {"state": "none", "missing": [], "fetched_at": rfc3339(now)}
+    return enriched_envelope(event, sequence=0, data={"object": None, "enrichment": enrichment})
+
+
+def store_url(settings: Settings) -> str:
+    """The Redis of these settings, or the embedded store that runs in the data folder. Raises StoreError."""
+    return settings.store.url.reveal() if settings.store.url is not None else attach(settings.environment.data_dir)
+
+
+@asynccontextmanager
+async def open_services(
+    settings: Settings,
+    *,
+    worker: bool,
+    clock: Callable[[], float] = time.time,
+    telemetry_: telemetry.Telemetry | None = None,
+    strict: bool = True,
+) -> AsyncIterator[Services]:
+    """Everything for one process; `worker` adds Planday, the targets and the pipeline.
+
+    Raises StoreError when there is no store, and StoreUnfit when it must not be used (`strict`).
+    """
+    async with AsyncExitStack() as stack:
+        told = telemetry_ or telemetry.Telemetry(log_format=settings.environment.log_format)
+        outside = Outside(clock=clock, record=told.record)
+        url = store_url(settings)
+        keys = Keys(settings.relay.key_prefix)
+        client = connect(url)
+        stack.push_async_callback(client.aclose)
+        findings = await _fit(client, settings, clock, strict=strict)
+        shelf = Shelf(client, keys)
+        await shelf.claim_format()
+        work = jobs.Jobs(keys.prefix, keys.queue)
+        arq = jobs.pool(url, work)
+        stack.push_async_callback(arq.aclose)
+        wake = WakeList(url, keys)
+        stack.push_async_callback(wake.aclose)
+        # The receiver's limit is its own: a sender waits for the answer.
+        accepting = connect(url, socket_timeout=settings.relay.store_timeout)
+        stack.push_async_callback(accepting.aclose)
+        store = Store(client if worker else accepting, keys, backlog_limit=settings.relay.backlog_limit, bell=work.bell)
+        reading = Reading(client, keys)
+        services = Services(
+            settings=settings,
+            url=url,
+            keys=keys,
+            jobs=work,
+            store=store,
+            reading=reading,
+            shelf=shelf,
+            intake=Intake(store, outside),
+            replays=Replays(store=store, reading=reading, shelf=shelf, outside=outside),
+            telemetry=told,
+            outside=outside,
+            arq=arq,
+            wake=wake,
+            findings=findings,
+        )
+        if worker:
+            await _add_worker_part(services, stack)
+        yield services
+
+
+async def _fit(client: Any, settings: Settings, clock: Callable[[], float], *, strict: bool) -> list[checks.Finding]:
+    findings = await checks.inspect(
+        client, now=clock, durability=settings.store.durability, embedded=settings.store.url is None
+    )
+    errors = [finding for finding in findings if finding.level == "error"]
+    if errors and strict:
+        raise StoreUnfit("this Redis must not be used as it is:\n" + "\n".join(f"  {finding}" for finding in errors))
+    return findings
+
+
+async def _add_worker_part(services: Services, stack: AsyncExitStack) -> None:
+    settings = services.settings
+    messages = Messages(folder=Path(settings.relay.templates) if settings.relay.templates else None)
+    targets = build_all(settings.targets, messages=messages, public_url=settings.relay.public_url)
+    for target in targets.values():
+        stack.push_async_callback(target.aclose)
+    keep = Keep([target.fields for target in targets.values()])
+    environment = settings.environment
+    cipher = (
+        FernetCipher(environment.encryption_keys.reveal())
+        if environment.encryption_keys is not None
+        else FernetCipher.load_or_make(environment.data_dir)
+    )
+    transports = {}
+    for name, portal in settings.portals.items():
+        policy = AddressPolicy(
+            allow_networks=tuple(ip_network(network) for network in portal.allow_networks),
+            allow_http=bool(portal.allow_networks),
+        )
+        transports[name] = OutgoingTransport(policy, max_answer=32 * 1024 * 1024, strict_size=True)
+        stack.push_async_callback(transports[name].aclose)
+    services.planday = Planday(
+        settings.portals,
+        keep=keep,
+        shared=SharedState(services.store.client, services.keys),
+        cipher=cipher,
+        transports=transports,
+        clock=services.clock,
+        notify=services.outside.record,
+    )
+    services.targets = targets
+    lanes = tuple(
+        Lane(
+            target=name,
+            concurrency=target.settings.rate.concurrency,
+            per_second=target.settings.rate.per_second,
+            burst=target.settings.rate.burst,
+            limiter=target.limiter,
+            dedupes=target.dedupes,
+        )
+        for name, target in targets.items()
+    )
+    line = Line(planday=services.planday, router=Router(settings.targets), targets=targets, keep=keep, lanes=lanes)
+    services._pipeline = Pipeline(services.store, line, services.outside)

@@ -1,0 +1,183 @@
+"""The worker process: arq's frame around our drains, timers and long jobs; each body is one call."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from arq import func
+from arq.cron import cron
+from arq.worker import Worker
+from redis.exceptions import RedisError
+
+from relay import __version__, jobs, telemetry
+from relay.drain import Drain, Pace
+from relay.errors import StoreError
+from relay.services import Services
+
+DRAINS_PER_WORKER = 2
+SWEEP_EVERY = 5
+_HEARTBEAT_LIFE = 15.0
+
+
+class WorkerProcess:
+    """One incarnation of a worker: its arq frame, its drains and the way it stops."""
+
+    def __init__(self, services: Services, *, pace: Pace | None = None) -> None:
+        self._services = services
+        self._pace = pace or Pace()
+        self._name = f"w:{uuid.uuid4().hex[:12]}"
+        self._stop = asyncio.Event()
+        self._stopping: list[bool] = []
+        self._drains = 0
+
+    async def run(self, *, signals: bool = True) -> None:
+        """Work until SIGTERM or SIGINT, then finish what is on the wire within the grace, and end."""
+        loop = asyncio.get_running_loop()
+        if signals:
+            for one in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(one, self.stop, signal.Signals(one).name)
+        self._record(telemetry.ServiceStarted(role="worker", version=__version__))
+        while not self._stop.is_set():
+            frame = self._frame()
+            main = asyncio.create_task(frame.async_run())
+            stopped = asyncio.create_task(self._stop.wait())
+            await asyncio.wait((main, stopped), return_when=asyncio.FIRST_COMPLETED)
+            if self._stop.is_set():
+                await self._wind_down(frame)
+            stopped.cancel()
+            await self._close(frame, main)
+        with contextlib.suppress(StoreError):
+            await self._services.store.leave(worker=self._name)
+
+    def stop(self, reason: str = "asked to") -> None:
+        """Claim nothing more and end; safe to call more than once."""
+        if not self._stop.is_set():
+            self._record(telemetry.ServiceStopping(role="worker", version=__version__, reason=reason))
+        self._stopping.append(True)
+        self._stop.set()
+
+    def _frame(self) -> Worker:
+        return Worker(
+            functions=[
+                func(self._guarded(self._drain), name=jobs.DRAIN, max_tries=1_000_000),
+                func(self._guarded(self._replay), name=jobs.REPLAY, max_tries=1_000_000),
+                func(self._guarded(self._errand), name=jobs.ERRAND, max_tries=1),
+            ],
+            cron_jobs=[
+                cron(
+                    self._guarded(self._sweep),
+                    name=f"{self._services.keys.prefix}{jobs.SWEEP}",
+                    second=set(range(0, 60, SWEEP_EVERY)),
+                    timeout=jobs.JOB_TIMEOUT,
+                    keep_result=0,
+                )
+            ],
+            redis_pool=jobs.pool(self._services.url, self._services.jobs),
+            queue_name=self._services.keys.queue,
+            health_check_key=f"{self._services.keys.prefix}arq:health:{self._name}",
+            health_check_interval=10,
+            on_startup=self._begin,
+            handle_signals=False,
+            job_timeout=jobs.JOB_TIMEOUT,
+            max_jobs=DRAINS_PER_WORKER * 3 + 6,
+            # Above all that can ever be claimed at once: arq reads only the head of its queue.
+            queue_read_limit=2000,
+            poll_delay=0.1,
+            keep_result=0,
+            max_tries=1_000_000,
+            job_serializer=jobs.serialize,
+            job_deserializer=jobs.deserialize,
+            log_results=False,
+        )
+
+    async def _wind_down(self, frame: Worker) -> None:
+        """Let the drains finish what they hold, at most for the grace."""
+        frame.allow_pick_jobs = False
+        running = [task for task in frame.tasks.values() if not task.done()]
+        if running:
+            await asyncio.wait(running, timeout=self._services.settings.relay.shutdown_grace)
+
+    async def _close(self, frame: Worker, main: asyncio.Task[None]) -> None:
+        """End arq's frame; what it raises is told, and the work it held comes back by our leases."""
+        main.cancel()
+        results = await asyncio.gather(main, return_exceptions=True)
+        for error in results:
+            if isinstance(error, RedisError | OSError):
+                self._record(telemetry.StoreTrouble(reason=f"the worker's frame ended ({type(error).__name__})"))
+            elif isinstance(error, Exception):
+                self._record(telemetry.OwnFault(where="worker", error=error))
+        with contextlib.suppress(RedisError, OSError, asyncio.CancelledError):
+            await frame.close()
+        if not self._stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), 1.0)
+
+    # Bodies of the jobs ------------------------------------------------------------------------
+
+    async def _begin(self, _context: dict[Any, Any]) -> None:
+        await self._services.store.heartbeat(now=self._services.clock(), life=_HEARTBEAT_LIFE, worker=self._name)
+        await self._start_missing_drains()
+
+    async def _drain(self, context: dict[Any, Any]) -> None:
+        self._drains += 1
+        drain = Drain(
+            store=self._services.store,
+            pipeline=self._services.pipeline,
+            wake=self._services.wake,
+            outside=self._services.outside,
+            worker=self._name,
+            name=f"{self._name}:{self._drains}",
+            stop=self._stop,
+            pace=self._pace,
+        )
+
+        async def successor() -> None:
+            # This one still counts as alive: it is replaced, not added to, so that their number never grows.
+            _, drains = await self._services.store.live(now=self._services.clock())
+            if drains <= await self._wanted_drains():
+                await jobs.enqueue(context["redis"], self._services.jobs, jobs.DRAIN)
+
+        await drain.run(successor)
+
+    async def _sweep(self, context: dict[Any, Any]) -> None:
+        await self._services.store.heartbeat(now=self._services.clock(), life=_HEARTBEAT_LIFE, worker=self._name)
+        await self._services.pipeline.sweep()
+        await self._start_missing_drains(context["redis"])
+        for plan in await self._services.replays.unfinished():
+            await jobs.enqueue(context["redis"], self._services.jobs, jobs.REPLAY, plan)
+
+    async def _replay(self, _context: dict[Any, Any], plan: str) -> None:
+        await self._services.replays.run(plan, stopping=self._stopping)
+
+    async def _errand(self, _context: dict[Any, Any], errand: str, kind: str, name: str) -> None:
+        await self._services.run_errand(errand, kind, name)
+
+    async def _wanted_drains(self) -> int:
+        workers, _ = await self._services.store.live(now=self._services.clock())
+        return max(workers, 1) * DRAINS_PER_WORKER
+
+    async def _start_missing_drains(self, arq: Any = None) -> None:
+        _, drains = await self._services.store.live(now=self._services.clock())
+        for _ in range(max(await self._wanted_drains() - drains, 0)):
+            await jobs.enqueue(arq or self._services.arq, self._services.jobs, jobs.DRAIN)
+
+    def _guarded(self, body: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+        """arq forgets a job for good when it raises; nothing of ours may depend on that, so nothing raises."""
+
+        async def run(*args: Any) -> None:
+            try:
+                await body(*args)
+            except StoreError as error:
+                self._record(telemetry.StoreTrouble(reason=str(error)))
+            except Exception as error:
+                self._record(telemetry.OwnFault(where=body.__name__, error=error))
+
+        return run
+
+    def _record(self, happening: telemetry.Happening) -> None:
+        self._services.outside.record(happening)
