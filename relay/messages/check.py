@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any, Literal
 
 from minijinja import Environment, TemplateError
@@ -76,6 +77,7 @@ def _rendered(section: Section, types: Iterable[str], make: MakeEnvironment) -> 
                 return
 
 
+@cache
 def _facts(type_: str, every_field: bool) -> dict[str, Any]:
     return facts(catalogue.sample(type_, every_field=every_field))
 

@@ -16,6 +16,7 @@ LONGEST_VALUE = 200
 _LONGEST_RAW = 2000
 _DEEPEST = 20
 _MOST_CHANGED = 8
+_MOST_BITS = 63
 
 _WHAT = {
     "punchclock_entry": "Punch clock entry",
@@ -86,6 +87,8 @@ def clean(value: Any, limit: int = LONGEST_VALUE) -> str:
     """One line of text of bounded length: no control characters, nothing that hides or turns text around."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        return ""  # no id is that long, and Python refuses to write out the longest
     text = str(value)[: limit * 4]
     if not text.isascii() or not text.isprintable():
         text = "".join(map(_shown, text))
@@ -98,7 +101,7 @@ def plain(value: Any, depth: int = 0) -> Any:
     if value is None or isinstance(value, bool | float):
         return value
     if isinstance(value, int):
-        return value if value.bit_length() < 64 else str(value)[:40]
+        return value if value.bit_length() < _MOST_BITS else ""
     if isinstance(value, str):
         return clean(value, _LONGEST_RAW)
     if depth < _DEEPEST:
@@ -165,8 +168,8 @@ def _changed(envelope: Mapping[str, Any]) -> str:
     names = _mapping(envelope.get("data")).get("changed")
     if not isinstance(names, list | tuple):
         return ""
-    words = list(dict.fromkeys(_words(clean(name)) for name in names if name not in _TECHNICAL))
-    words = [word for word in words if word]
+    cleaned = (clean(name) for name in names)
+    words = list(dict.fromkeys(_words(name) for name in cleaned if name and name not in _TECHNICAL))
     more = len(words) - _MOST_CHANGED
     return ", ".join(words[:_MOST_CHANGED]) + (f" and {more} more" if more > 0 else "")
 

@@ -39,16 +39,10 @@ class Message:
 
 
 class Messages:
-    """All templates, compiled. `on_fault` hears the name of a template that failed on an event (a counter)."""
+    """All templates, checked: our own, and an operator's in place of those of the same name."""
 
-    def __init__(self, families: Mapping[str, Family], *, on_fault: OnFault = lambda name: None) -> None:
-        self._families = families
-        self._on_fault = on_fault
-        self._environments: dict[Escape, Environment] = {}
-
-    @classmethod
-    def load(cls, folder: str | Path | None = None, *, on_fault: OnFault = lambda name: None) -> Messages:
-        """Our own templates, and an operator's in place of those of the same name; raises ConfigError."""
+    def __init__(self, folder: str | Path | None = None, *, on_fault: OnFault = lambda name: None) -> None:
+        """Raises ConfigError with every fault. `on_fault` hears the name of a template that fails on an event."""
         families: dict[str, Family] = {}
         faults: list[Fault] = []
         for family, file, text in [*_ours(), *_theirs(folder, faults)]:
@@ -58,7 +52,9 @@ class Messages:
         faults += check(families, make=lambda behaviour: _environment(str, behaviour))
         if faults:
             raise ConfigError(faults)
-        return cls(families, on_fault=on_fault)
+        self._families = families
+        self._on_fault = on_fault
+        self._environments: dict[Escape, Environment] = {}
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -109,6 +109,7 @@ class Auth:
         self._config_checked = False
         self._pause_until = 0.0
         self._opened: dict[str, str | None] = {}
+        self._renewal: asyncio.Task[TokenRecord] | None = None
 
     async def access(self, *, instead_of: str | None = None, even_if_lost: bool = False) -> str:
         """An access token that is good now and belongs to this portal; `instead_of` is one that got a 401."""
@@ -140,21 +141,31 @@ class Auth:
             grant = await self._grant(refresh_token)
         except _RefusedByIdentity as refused:
             raise AuthorizationLost(f"portal {self._name}: {_refusal(refused)}") from None
+        configured = self._cipher.fingerprint(self._portal.refresh_token.reveal())
+        changes = {**self._stored(grant), "configured": configured}
         try:
             whose = await self._whose(grant.access)
         except Unauthorised:
             raise AuthorizationLost(f"portal {self._name}: Planday does not take this token (401)") from None
+        except PlandayUnavailable:
+            if grant.refresh != refresh_token:
+                # The one that was entered is used up; this one is checked before its first use instead.
+                await self._shared.save_token(self._portal.id, changes, remove=(*_LOST, "confirmed"))
+            raise
         if whose not in (None, self._portal.id):
             raise WrongPortal(f"portal {self._name}: {OTHER_PORTAL}")
-        configured = self._cipher.fingerprint(self._portal.refresh_token.reveal())
-        changes = {**self._stored(grant), "configured": configured, "confirmed": "1"}
-        await self._shared.save_token(self._portal.id, changes, remove=_LOST)
+        await self._shared.save_token(self._portal.id, {**changes, "confirmed": "1"}, remove=_LOST)
         self._config_checked = True
         self._pause_until = 0.0
 
     async def state(self) -> TokenRecord:
         """What is recorded now, without any call to Planday."""
         return TokenRecord.read(await self._shared.token(self._portal.id))
+
+    async def aclose(self) -> None:
+        """Let a renewal that is under way end: its answer must be stored."""
+        if self._renewal is not None:
+            await asyncio.wait([self._renewal])
 
     # A token that is good now ------------------------------------------------------------------
 
@@ -185,14 +196,19 @@ class Auth:
                 if (wait := self._pause_until - self._clock()) > 0:
                     raise PlandayUnavailable("the identity server did not answer a moment ago", retry_after=wait)
                 if await self._shared.take_lock(lock, owner=owner, seconds=_LOCK):
-                    try:
-                        return await self._renew(instead_of)
-                    finally:
-                        await self._shared.drop_lock(lock, owner=owner)
+                    # A caller may be cancelled while a rotated token is on its way: the renewal goes on to its end.
+                    self._renewal = asyncio.create_task(self._renew(instead_of, lock=lock, owner=owner))
+                    return await asyncio.shield(self._renewal)
                 await self._sleep(_POLL)
         raise PlandayUnavailable("another process is renewing the token and does not finish", retry_after=_PAUSE)
 
-    async def _renew(self, instead_of: str | None) -> TokenRecord:
+    async def _renew(self, instead_of: str | None, *, lock: str, owner: str) -> TokenRecord:
+        try:
+            return await self._renew_alone(instead_of)
+        finally:
+            await self._shared.drop_lock(lock, owner=owner)
+
+    async def _renew_alone(self, instead_of: str | None) -> TokenRecord:
         """Under the lock: the refresh grant, unless the one who had the lock before made it already."""
         record = await self._record()
         if self._good(record, instead_of, until=record.renew_at):

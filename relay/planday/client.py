@@ -6,6 +6,7 @@ read -> with a token that works -> again after a hiccup -> within the budget -> 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import httpx
@@ -28,6 +29,17 @@ _PAUSES = (0.25, 1.0)
 _QUICK = 2.0
 
 T = TypeVar("T")
+Reader = Callable[[httpx.Response, Endpoint], T]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """What is asked of Planday."""
+
+    endpoint: Endpoint
+    ids: tuple[int, ...] = ()
+    params: dict[str, str] = field(default_factory=dict)
+    priority: int = LIVE
 
 
 class PortalClient:
@@ -70,9 +82,13 @@ class PortalClient:
             whose=self._whose,
         )
 
+    def now(self) -> float:
+        """The time by the clock that this client was given."""
+        return self._clock()
+
     async def record(self, endpoint: Endpoint, *ids: int, priority: int = LIVE) -> dict[str, Any]:
         """One record by id."""
-        return await self._authorised(endpoint, ids, {}, priority, read_record)
+        return await self._authorised(_Ask(endpoint, ids, {}, priority), read_record)
 
     async def page(
         self,
@@ -88,7 +104,7 @@ class PortalClient:
         if endpoint.limit:
             query[endpoint.limit_name] = str(limit or endpoint.limit)
             query[endpoint.offset_name] = str(offset)
-        return await self._authorised(endpoint, ids, query, priority, read_page)
+        return await self._authorised(_Ask(endpoint, ids, query, priority), read_page)
 
     async def rows(
         self,
@@ -105,37 +121,22 @@ class PortalClient:
 
         return await read_rows(page, asked=endpoint.limit, wanted=wanted)
 
-    async def _authorised(
-        self,
-        endpoint: Endpoint,
-        ids: tuple[int, ...],
-        params: dict[str, str],
-        priority: int,
-        read: Callable[[httpx.Response, Endpoint], T],
-    ) -> T:
+    async def _authorised(self, ask: _Ask, read: Reader[T]) -> T:
         token: str | None = None
         for _ in range(2):
             token = await self.auth.access(instead_of=token)
             try:
-                return await self._patient(endpoint, ids, params, priority, read, token)
+                return await self._patient(ask, read, token)
             except Unauthorised:
                 continue
         assert token is not None
         raise await self.auth.lose(token)
 
-    async def _patient(
-        self,
-        endpoint: Endpoint,
-        ids: tuple[int, ...],
-        params: dict[str, str],
-        priority: int,
-        read: Callable[[httpx.Response, Endpoint], T],
-        token: str,
-    ) -> T:
+    async def _patient(self, ask: _Ask, read: Reader[T], token: str) -> T:
         for pause in (*_PAUSES, None):
             began = self._clock()
             try:
-                return await self._within_budget(endpoint, ids, params, priority, read, token)
+                return await self._within_budget(ask, read, token)
             except Hiccup as error:
                 slow = self._clock() - began > _QUICK or (error.retry_after or 0.0) > _QUICK
                 if pause is None or slow:
@@ -143,25 +144,18 @@ class PortalClient:
             await self._sleep(pause * (0.5 + jitter()))
         raise AssertionError
 
-    async def _within_budget(
-        self,
-        endpoint: Endpoint,
-        ids: tuple[int, ...],
-        params: dict[str, str],
-        priority: int,
-        read: Callable[[httpx.Response, Endpoint], T],
-        token: str,
-    ) -> T:
-        await self.limiter.enter(priority=priority)
+    async def _within_budget(self, ask: _Ask, read: Reader[T], token: str) -> T:
+        await self.limiter.enter(priority=ask.priority)
         response = await self._wire.get(
-            endpoint,
-            self._base + endpoint.path(*ids),
-            params=params,
+            ask.endpoint,
+            self._base + ask.endpoint.path(*ask.ids),
+            params=ask.params,
             headers={"X-ClientId": self._portal.client_id.reveal(), "Authorization": f"Bearer {token}"},
         )
         headers = RateHeaders.read(response.headers)
+        await self.limiter.observe(headers)
         try:
-            data = read(response, endpoint)
+            return read(response, ask.endpoint)
         except TooMany as error:
             wait = wait_after_429(response, headers, now=self._clock(), jitter=jitter())
             await self.limiter.block(headers, seconds=wait)
@@ -169,13 +163,11 @@ class PortalClient:
         except Hiccup as error:
             error.retry_after = RateHeaders.retry_after(response.headers.get("retry-after"), now=self._clock())
             raise
-        await self.limiter.observe(headers)
-        return data
 
     async def _whose(self, token: str) -> int | None:
         """The portal that an access token belongs to; None where Planday does not let the app ask."""
         try:
-            info = await self._patient(endpoints.PORTAL, (), {}, LIVE, read_record, token)
+            info = await self._patient(_Ask(endpoints.PORTAL), read_record, token)
         except ScopeMissing:
             return None
         number = info.get("id")

@@ -127,7 +127,6 @@ class Limiter:
 
     async def block(self, headers: RateHeaders, *, seconds: float) -> None:
         """Let nobody call before a 429 is over."""
-        await self.observe(headers)
         window = headers.window()
         scope = window[0] if window else "portal"
         await self._shared.note(

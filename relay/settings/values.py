@@ -25,7 +25,7 @@ _LONGEST_DURATION = 366 * 86400.0
 _A_DURATION = 'a duration is a number and a unit, such as "30s", "10m", "4h" or "30d"'
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 _WRITTEN = "(written in the file)"
-_REFERENCE = re.compile(r"(env|file):(.+)", re.DOTALL)
+_REFERENCE = re.compile(r"(env):([A-Za-z_][A-Za-z0-9_]*)|(file):(.+)")
 _ORIGIN = re.compile(r"(https?://)(?:[^/?#@]*@)?([A-Za-z0-9_.:\[\]-]+)")
 
 
@@ -83,7 +83,11 @@ Duration = Annotated[
     BeforeValidator(seconds),
     PlainSerializer(duration, when_used="json"),
     WithJsonSchema(
-        {"type": ["string", "number"], "pattern": r"^\d+(\.\d+)?(ms|s|m|h|d)?$", "examples": ["30s", "10m", "4h", "30d"]}
+        {
+            "type": ["string", "number"],
+            "pattern": r"^\d+(\.\d+)?(ms|s|m|h|d)?$",
+            "examples": ["30s", "10m", "4h", "30d"],
+        }
     ),
 ]
 Name = Annotated[str, AfterValidator(_name)]
@@ -113,7 +117,7 @@ class Secret:
         match = _REFERENCE.fullmatch(self.reference)
         if match is None:
             return "not a reference"
-        kind, name = match.groups()
+        kind, name = (group for group in match.groups() if group is not None)
         if kind == "env":
             value = environ.get(name, "").rstrip("\r\n")
             if not value:
@@ -163,7 +167,11 @@ class Secret:
 
     @classmethod
     def __get_pydantic_json_schema__(cls, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"type": "string", "pattern": "^(env|file):.+$", "examples": ["env:NAME", "file:/run/credentials/name"]}
+        return {
+            "type": "string",
+            "pattern": "^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$",
+            "examples": ["env:NAME", "file:/run/credentials/name"],
+        }
 
     @classmethod
     def _validate(cls, value: Any) -> Secret:

@@ -56,16 +56,17 @@ def translated() -> Iterator[None]:
 
 def connect(url: str, *, socket_timeout: float = _SOCKET_TIMEOUT, max_connections: int = 64) -> aioredis.Redis:
     """A client whose every call has a limit and is tried once: only the caller knows whether again is safe."""
+    keepalive = {} if url.startswith("unix:") else {"socket_keepalive": True}
     client: aioredis.Redis = aioredis.Redis.from_url(
         url,
         socket_timeout=socket_timeout,
         socket_connect_timeout=min(socket_timeout, 2.0),
-        socket_keepalive=not url.startswith("unix:"),
         health_check_interval=0,
         max_connections=max_connections,
         retry=Retry(NoBackoff(), 0),
         retry_on_timeout=False,
         protocol=2,
+        **keepalive,
     )
     return client
 

@@ -17,7 +17,9 @@ from relay.messages.facts import NAMES, clean, facts, plain
 from relay.settings import SlackTarget
 
 DEFAULT = FieldList(SlackTarget.default_fields())
-MESSAGES = Messages.load()
+MESSAGES = Messages()
+FAILED: list[str] = []
+COUNTED = Messages(on_fault=FAILED.append)
 ZONE = "Europe/Copenhagen"
 
 
@@ -43,7 +45,7 @@ def text(message: Message) -> str:
 
 def faults_of(folder: Path) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        Messages.load(folder)
+        Messages(folder)
     return [str(fault) for fault in caught.value.faults]
 
 
@@ -169,7 +171,16 @@ def test_no_default_message_shows_health_pay_or_free_text(type_: str) -> None:
     """Markers in every field above class A but the names are in no message."""
     envelope = sample(type_, every_field=True)
     for record in (envelope["data"]["object"], *envelope["data"]["related"].values()):
-        for name in ("comment", "note", "description", "salaryIdentifier", "jobTitle", "absencePeriod", "email", "status"):
+        for name in (
+            "comment",
+            "note",
+            "description",
+            "salaryIdentifier",
+            "jobTitle",
+            "absencePeriod",
+            "email",
+            "status",
+        ):
             if name in record:
                 record[name] = "MARKER"
     for kind in ("shift_type", "account_type"):
@@ -230,6 +241,7 @@ def test_lengths(start: str | None, end: str | None, expected: str) -> None:
         ("x" * 300, "x" * 199 + "…"),
         ("👩\u200d🍳", "👩\u200d🍳"),
         (7, "7"),
+        (10**5000, ""),
         (True, ""),
         (None, ""),
         (["a"], ""),
@@ -249,7 +261,7 @@ def test_templates_get_plain_data_only() -> None:
 
     assert plain({"a": (1, Odd(), {2: "x"}), "b": 10**30, "c": None}) == {
         "a": [1, "", {"2": "x"}],
-        "b": str(10**30),
+        "b": "",
         "c": None,
     }
     deep: Any = "end"
@@ -279,7 +291,9 @@ odd_envelopes = st.fixed_dictionaries(
                 "object": odd_records | hostile,
                 "changed": hostile,
                 "changes": st.dictionaries(st.sampled_from(["before", "after"]), odd_records | hostile),
-                "related": st.dictionaries(st.sampled_from(["employee", "department", "portal"]), odd_records | hostile),
+                "related": st.dictionaries(
+                    st.sampled_from(["employee", "department", "portal"]), odd_records | hostile
+                ),
                 "enrichment": hostile,
             },
         ),
@@ -292,10 +306,9 @@ odd_envelopes = st.fixed_dictionaries(
 def test_there_is_a_message_about_anything(envelope: dict[str, Any]) -> None:
     """Whatever an envelope holds, facts are strings and a message comes of it without the fallback being used."""
     assert all(isinstance(value, str) for name, value in facts(envelope).items() if name != "event")
-    failed: list[str] = []
-    message = Messages.load(on_fault=failed.append).render(envelope, escape=str)
-    assert message.title
-    assert not failed
+    FAILED.clear()
+    assert COUNTED.render(envelope, escape=str).title
+    assert not FAILED
 
 
 def test_values_are_escaped_as_they_leave_an_expression(tmp_path: Path) -> None:
@@ -304,7 +317,7 @@ def test_values_are_escaped_as_they_leave_an_expression(tmp_path: Path) -> None:
     (tmp_path / "shift.txt").write_text(source)
     envelope = with_object("planday.shift.created")
     envelope["data"]["related"]["employee"] |= {"firstName": "<a", "lastName": ""}
-    message = Messages.load(tmp_path).render(envelope, escape=lambda value: value.replace("<", "&lt;"))
+    message = Messages(tmp_path).render(envelope, escape=lambda value: value.replace("<", "&lt;"))
     assert message.title == "&lt;A"
     assert message.body == ("&lt;a&lt;b\n&lt;a",)
 
@@ -314,7 +327,7 @@ def test_an_operators_folder_takes_the_place_of_ours(tmp_path: Path) -> None:
     (tmp_path / "shift.txt").write_text("[title]\nMine: {{ who }}\n[body]\none\n---\ntwo\n\n---\n---\n")
     (tmp_path / "kitchen.txt").write_text("[title]\n{{ what }}\n[title deleted]\nGone")
     (tmp_path / "README.md").write_text("not a template")
-    messages = Messages.load(tmp_path)
+    messages = Messages(tmp_path)
     assert messages.names == ("absence_request", "employee", "generic", "kitchen", "punchclock_entry", "shift")
     mine = messages.render(sample("planday.shift.created"), escape=str)
     assert (mine.title, mine.body) == ("Mine: Ida Testrup", ("one", "two"))
@@ -356,17 +369,17 @@ def test_a_folder_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
 
 def test_an_endless_template_is_found_at_start(tmp_path: Path) -> None:
     """Fuel bounds the work of one text."""
-    (tmp_path / "shift.txt").write_text("[title]\n{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}")
+    (tmp_path / "shift.txt").write_text(
+        "[title]\n{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}"
+    )
     assert "fuel" in faults_of(tmp_path)[0]
 
 
-@pytest.mark.parametrize("source", ["{{ employee | int }}", "{% for i in range(400) %}{{ note2 }}{{ event.x }}{% endfor %}"])
-def test_what_fails_on_an_event_falls_back_and_is_counted(tmp_path: Path, source: str) -> None:
+def test_what_fails_on_an_event_falls_back_and_is_counted(tmp_path: Path) -> None:
     """A template that only fails on some events costs no message: the generic one is used, and somebody hears."""
-    del source
     (tmp_path / "shift.txt").write_text("[title]\n{% if position == 'Chef' %}{{ employee | round }}{% endif %}x\n")
     failed: list[str] = []
-    messages = Messages.load(tmp_path, on_fault=failed.append)
+    messages = Messages(tmp_path, on_fault=failed.append)
     envelope = sample("planday.shift.created")
     assert messages.render(envelope, escape=str).title == "x"
     envelope["data"]["related"]["position"] = {"name": "Chef"}
@@ -376,9 +389,11 @@ def test_what_fails_on_an_event_falls_back_and_is_counted(tmp_path: Path, source
 
 def test_too_much_text_falls_back(tmp_path: Path) -> None:
     """Output has a limit too."""
-    (tmp_path / "shift.txt").write_text("[title]\nx\n[body]\n{% for i in range(500) %}{{ event.data.received }}{% endfor %}")
+    (tmp_path / "shift.txt").write_text(
+        "[title]\nx\n[body]\n{% for i in range(500) %}{{ event.data.received }}{% endfor %}"
+    )
     failed: list[str] = []
-    messages = Messages.load(tmp_path, on_fault=failed.append)
+    messages = Messages(tmp_path, on_fault=failed.append)
     envelope = sample("planday.shift.created")
     envelope["data"]["received"] = "long " * 100
     assert messages.render(envelope, escape=str).title == "Shift created"
@@ -389,7 +404,7 @@ def test_even_a_broken_generic_template_costs_no_message(tmp_path: Path) -> None
     """The last resort is made without a template."""
     (tmp_path / "generic.txt").write_text("[title]\n{% if type == 'planday.x.y' %}{{ type | round }}{% endif %}x")
     failed: list[str] = []
-    messages = Messages.load(tmp_path, on_fault=failed.append)
+    messages = Messages(tmp_path, on_fault=failed.append)
     message = messages.render({"type": "planday.x.y", "subject": "x/1"}, escape=str)
     assert message == Message(title="X y", body=("X 1",), context=())
     assert failed == ["generic"]

@@ -1,0 +1,133 @@
+"""Looks at a portal for an operator: is it the right one, which scopes are there, how much of the budget is left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal
+
+from relay.errors import PlandayUnavailable, RecordGone, ScopeMissing, WrongPortal
+from relay.planday import endpoints
+from relay.planday.auth import OTHER_PORTAL
+from relay.planday.client import PortalClient
+from relay.planday.endpoints import Endpoint
+from relay.planday.times import local_date
+from relay.settings.models import Portal
+
+_PROBES = (
+    endpoints.EMPLOYEES,
+    endpoints.DEPARTMENTS,
+    endpoints.EMPLOYEE_GROUPS,
+    endpoints.SHIFTS,
+    endpoints.POSITIONS,
+    endpoints.SHIFT_TYPES,
+    endpoints.PUNCHES,
+    endpoints.ABSENCE_REQUESTS,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """One of the four rate windows: calls allowed, and calls left now as far as we know."""
+
+    scope: str
+    window: int
+    limit: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortalCheck:
+    """What Planday says about a portal; `scopes` has "ok", "missing" or "unknown" for each that we need."""
+
+    name: str
+    id: int
+    portal_name: str | None
+    time_zone: str | None
+    scopes: Mapping[str, Literal["ok", "missing", "unknown"]]
+    token_expires_at: float
+    budget: tuple[Budget, ...]
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The scopes that the app was created without."""
+        return tuple(scope for scope, found in self.scopes.items() if found == "missing")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortalStatus:
+    """What is known of a portal without asking Planday. `untried`: no token was used yet."""
+
+    name: str
+    id: int
+    authorisation: Literal["ok", "lost", "untried"]
+    lost_since: float | None
+    lost_why: str
+    token_expires_at: float | None
+    blocked_for: float
+    budget: tuple[Budget, ...]
+
+
+async def check(name: str, portal: Portal, client: PortalClient, *, shift_types: bool) -> PortalCheck:
+    """Ask who we are and make one cheap read per scope. Raises WrongPortal, AuthorizationLost, PlandayUnavailable."""
+    await client.auth.access(even_if_lost=True)
+    info = await client.record(endpoints.PORTAL)
+    if info.get("id") != portal.id:
+        raise WrongPortal(f"portal {name}: {OTHER_PORTAL}")
+    zone = _text(info.get("timeZone"))
+    scopes: dict[str, Literal["ok", "missing", "unknown"]] = {}
+    for probe in _PROBES:
+        if probe is not endpoints.SHIFT_TYPES or shift_types:
+            scopes[probe.scope] = await _probe(client, probe, zone)
+    record = await client.auth.state()
+    _, windows = await client.limiter.budget()
+    return PortalCheck(
+        name=name,
+        id=portal.id,
+        portal_name=_text(info.get("name")),
+        time_zone=zone,
+        scopes=scopes,
+        token_expires_at=record.expires_at,
+        budget=tuple(Budget(*window) for window in windows),
+    )
+
+
+async def status(name: str, portal: Portal, client: PortalClient) -> PortalStatus:
+    """Read what is recorded."""
+    record = await client.auth.state()
+    blocked, windows = await client.limiter.budget()
+    lost = record.lost_since is not None
+    return PortalStatus(
+        name=name,
+        id=portal.id,
+        authorisation="lost" if lost else "ok" if record.access and record.confirmed else "untried",
+        lost_since=record.lost_since,
+        lost_why=record.lost_why,
+        token_expires_at=record.expires_at if record.access else None,
+        blocked_for=blocked,
+        budget=tuple(Budget(*window) for window in windows),
+    )
+
+
+async def _probe(client: PortalClient, endpoint: Endpoint, zone: str | None) -> Literal["ok", "missing", "unknown"]:
+    params: dict[str, str] = {}
+    if endpoint in (endpoints.SHIFTS, endpoints.PUNCHES, endpoints.ABSENCE_REQUESTS):
+        today = local_date(client.now(), zone)
+        if endpoint is endpoints.PUNCHES:
+            params = {"from": f"{today}T00:00", "to": f"{today + timedelta(days=1)}T00:00"}
+        elif endpoint is endpoints.SHIFTS:
+            params = {"from": str(today), "to": str(today)}
+        else:
+            params = {"startDate": str(today), "endDate": str(today)}
+    try:
+        await client.page(endpoint, params=params, limit=1)
+    except ScopeMissing:
+        return "missing"
+    except (PlandayUnavailable, RecordGone):
+        return "unknown"
+    return "ok"
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

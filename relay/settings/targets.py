@@ -1,0 +1,129 @@
+"""What can be set for a target."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from relay import fields as field_classes
+from relay.settings.base import Section, as_list, expression
+from relay.settings.values import Address, Duration, Network, Secret, within
+
+_PATTERN = re.compile(r"[A-Za-z0-9_*-]+(\.[A-Za-z0-9_*-]+)*")
+_FIRST_72_HOURS = ("5s", "30s", "2m", "10m", "1h", "4h", "12h", "24h", "24h", "24h")
+
+
+class Retry(Section):
+    """When a failed delivery is tried again."""
+
+    schedule: tuple[Duration, ...] = Field(default=_FIRST_72_HOURS, min_length=1, max_length=50, validate_default=True)
+    """Waits between attempts; after the last one the delivery is dead. Jitter adds up to a tenth, never takes away."""
+    timeout: Annotated[Duration, within("10ms", "2m")] = Field(default="15s", validate_default=True)
+    """Limit of one whole call, from connecting to the answer's last byte."""
+
+
+class Rate(Section):
+    """How fast and how wide a target is sent to, over all workers together."""
+
+    per_second: float | None = Field(default=None, gt=0)
+    """Calls started per second; none means no limit."""
+    burst: int = Field(default=1, ge=1)
+    """Calls that may start at once after a pause."""
+    concurrency: int = Field(default=20, ge=1, le=1000)
+    """Calls under way at once."""
+
+
+class _Target(Section):
+    events: Annotated[tuple[str, ...], BeforeValidator(as_list)] = Field(min_length=1)
+    """Type patterns; `*` stands for any text, dots included ("planday.shift.*")."""
+    departments: tuple[int, ...] = ()
+    """Only events of these departments; empty means all."""
+    employee_groups: tuple[int, ...] = ()
+    """Only events of these employee groups; empty means all."""
+    changed: tuple[str, ...] = ()
+    """Only events in which one of these fields changed; empty means all."""
+    origins: tuple[Literal["native", "derived", "replay", "test"], ...] = ()
+    """Only events of these origins; empty means all."""
+    when: str | None = None
+    """A JMESPath condition on the enriched envelope."""
+    fields: tuple[str, ...] | None = None
+    """What the target may have; see docs/targets.md."""
+    require_complete: bool = False
+    """Hold back events that could not be enriched wholly, instead of sending them as partial."""
+    retry: Retry = Retry()
+    """When a failed delivery is tried again, and how long one attempt may take."""
+    allow_networks: tuple[Network, ...] = ()
+    """Networks in CIDR form that the address guard lets through, e.g. an on-premises payroll server."""
+    allow_http: bool = False
+    """Allow http:// (and port 80)."""
+    allow_ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = (443,)
+    dedupes: bool = True
+    """Whether the target recognises a repeated idempotency key. False: never sent again after an unknown outcome."""
+
+    @field_validator("events")
+    @classmethod
+    def _patterns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in value:
+            if not _PATTERN.fullmatch(pattern):
+                raise ValueError(f'{pattern!r} is not a type pattern such as "planday.shift.*"')
+        return value
+
+    _when = field_validator("when")(expression)
+
+    @field_validator("fields")
+    @classmethod
+    def _fields(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for entry in value or ():
+            if fault := field_classes.check_entry(entry):
+                raise ValueError(f"{entry!r}: {fault}")
+        return value
+
+    def field_list(self) -> field_classes.FieldList:
+        """What this target may have, defaults applied."""
+        return field_classes.FieldList(self.fields if self.fields is not None else self.default_fields())
+
+    @staticmethod
+    def default_fields() -> tuple[str, ...]:
+        raise AssertionError("each kind of target says its own")
+
+
+class WebhookTarget(_Target):
+    """Any HTTP endpoint; the body is the enriched envelope, signed by Standard Webhooks."""
+
+    type: Literal["webhook"]
+    """The kind of target."""
+    url: Address
+    """Where to send; a reference when the URL holds a credential."""
+    signing_secret: Annotated[tuple[Secret, ...], BeforeValidator(as_list)] = Field(min_length=1)
+    """One `whsec_` secret, or the new and the old one during rotation: all sign."""
+    rate: Rate = Rate()
+    """How fast and how wide, over all workers together; without limit unless set."""
+
+    @staticmethod
+    def default_fields() -> tuple[str, ...]:
+        return ("class:A", "class:B")
+
+
+class SlackTarget(_Target):
+    """A Slack channel by incoming webhook."""
+
+    type: Literal["slack"]
+    """The kind of target."""
+    url: Address
+    """The webhook URL: it is the credential, so give a reference."""
+    template: str | None = None
+    """Name of the message template; by default the one of the event's type."""
+    rate: Rate = Rate(per_second=1, burst=1, concurrency=1)
+    """How fast and how wide, over all workers together: Slack takes about one message a second per channel."""
+
+    @staticmethod
+    def default_fields() -> tuple[str, ...]:
+        names = [
+            f"data.{where}.{name}" for where in ("object", "related.employee") for name in ("firstName", "lastName")
+        ]
+        return ("class:A", *names)
+
+
+Target = WebhookTarget | SlackTarget
