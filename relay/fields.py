@@ -109,16 +109,32 @@ KINDS: Mapping[str, Mapping[str, str]] = {
 
 # Class F, wherever it stands in what a sender pushed. Planday's own answers never get this far.
 NEVER = frozenset({"ssn", "birthDate", "bankAccount", "gender", "deactivationReason", "deactivationDate"})
-_NEVER_PREFIXES = ("custom_", "terminationType")
 
-# Plain attributes of an envelope; `employeeid` is the one that is personal (class B).
-_ATTRIBUTES_OF_CLASS_B = frozenset({"employeeid"})
+# The same as others write them: lower case, nothing but letters and digits.
+_NEVER_PLAIN = frozenset({name.lower() for name in NEVER}) | {"sex", "iban", "dateofbirth", "birthday", "nationalid"}
+_NEVER_STARTS = (
+    *("customfield", "terminationtype", "bankaccount", "socialsecurity", "cpr", "personnummer", "personalnumber"),
+    *("fodselsnummer", "fødselsnummer"),
+)
+
+# Attributes of an envelope that are ours; all others are the sender's words. `employeeid` is personal (class B).
+_ATTRIBUTES = frozenset(
+    (
+        *("specversion", "id", "source", "type", "subject", "time", "timestamp", "datacontenttype", "dataschema"),
+        *("portalid", "departmentid", "sequence", "correlationid", "causationid", "relayorigin"),
+    )
+)
+_PERSONAL_ATTRIBUTE = "employeeid"
 _DATA_ALWAYS = ("enrichment",)
 
 
+@lru_cache(maxsize=1024)
 def is_never(name: str) -> bool:
     """Whether a field of this name is class F: it never leaves the worker, whatever a target's list says."""
-    return name in NEVER or name.startswith(_NEVER_PREFIXES)
+    plain = "".join(char for char in name.lower() if char.isalnum())
+    if plain.startswith("custom") and plain.removeprefix("custom").isdigit():  # Planday's custom_1001
+        return True
+    return plain in _NEVER_PLAIN or plain.startswith(_NEVER_STARTS)
 
 
 def check_entry(entry: str) -> str | None:
@@ -137,13 +153,17 @@ def check_entry(entry: str) -> str | None:
         return "class F never leaves the worker"
     if parts[1] not in ("object", "related", "received", "changes"):
         return "a path starts with data.object, data.related, data.changes or data.received"
-    if parts[1] == "related" and len(parts) > 2 and parts[2] not in KINDS:
-        return f"there is no data.related.{parts[2]}; there are {', '.join(sorted(KINDS))}"
-    if parts[1] == "related" and len(parts) > 3 and parts[3] not in KINDS[parts[2]]:
-        return f"{parts[2]} has no field {parts[3]!r}"
-    if parts[1] == "object" and len(parts) > 2 and not any(parts[2] in fields for fields in KINDS.values()):
+    if parts[1] == "received":
+        return None if len(parts) == 2 else "data.received is had as a whole or not at all"
+    if parts[1] == "related":
+        if len(parts) > 2 and parts[2] not in KINDS:
+            return f"there is no data.related.{parts[2]}; there are {', '.join(sorted(KINDS))}"
+        if len(parts) > 3 and parts[3] not in KINDS[parts[2]]:
+            return f"{parts[2]} has no field {parts[3]!r}"
+        return None if len(parts) <= 4 else "a path ends at a field of a record"
+    if len(parts) > 2 and not any(parts[2] in fields for fields in KINDS.values()):
         return f"no record has a field {parts[2]!r}"
-    return None
+    return None if len(parts) <= 3 else "a path ends at a field of a record"
 
 
 class FieldList:
@@ -151,7 +171,9 @@ class FieldList:
 
     `*` gives everything but class F; `class:X` all fields of that class; a path to a leaf gives that leaf;
     a path to a whole record (`data.object`, `data.related.employee`) gives its classes A and B only, so that
-    nobody sends pay, health or free text by naming a branch.
+    nobody sends pay, health or free text by naming a branch. What may be had of the object may be had of its
+    changes; `data.changes` gives changes without the object. A sender's own words (`data.received`, attributes
+    that are not ours) come with `data.received`, `class:H` or `*` only.
     """
 
     def __init__(self, entries: Iterable[str]) -> None:
@@ -160,7 +182,8 @@ class FieldList:
         self._classes = frozenset(entry.removeprefix("class:") for entry in self.entries if entry.startswith("class:"))
         self._paths = frozenset(tuple(entry.split(".")[1:]) for entry in self.entries if entry.startswith("data."))
         self.received = self._all or "H" in self._classes or any(path[0] == "received" for path in self._paths)
-        self._kept = lru_cache(maxsize=None)(self._kept_uncached)
+        # A kind is the sender's word, so what is remembered has a bound.
+        self._kept = lru_cache(maxsize=256)(self._kept_uncached)
 
     def kept(self, kind: str, where: tuple[str, ...]) -> frozenset[str]:
         """The fields of a record of `kind` that may stay, when it stands at `where` below `data`."""
@@ -179,14 +202,17 @@ class FieldList:
 
     def apply(self, envelope: Mapping[str, Any]) -> dict[str, Any]:
         """The envelope with nothing in it but what this target may have."""
-        pseudonymous = self._all or "B" in self._classes or any(path[0] == "object" for path in self._paths)
+        data: Mapping[str, Any] = envelope.get("data") or {}
+        kind = str(envelope.get("subject", "")).partition("/")[0]
+        person = "id" if kind == "employee" else "employeeId"
+        pseudonymous = self._all or "B" in self._classes or person in self.kept(kind, ("object",))
         out = {
             name: value
             for name, value in envelope.items()
-            if name != "data" and (pseudonymous or name not in _ATTRIBUTES_OF_CLASS_B)
+            if name in _ATTRIBUTES
+            or (name == _PERSONAL_ATTRIBUTE and pseudonymous)
+            or (self.received and name not in ("data", _PERSONAL_ATTRIBUTE) and not is_never(name))
         }
-        data: Mapping[str, Any] = envelope.get("data") or {}
-        kind = str(envelope.get("subject", "")).partition("/")[0]
         out["data"] = self._data(data, kind)
         return out
 
@@ -201,10 +227,12 @@ class FieldList:
         }
         if related := {name: record for name, record in related.items() if record}:
             out["related"] = related
+        told = kept | self.kept(kind, ("changes",))
         if "changed" in data:
-            out["changed"] = [name for name in data["changed"] if name in kept]
+            out["changed"] = [name for name in data["changed"] or () if name in told]
         if "changes" in data:
-            out["changes"] = {side: _pick(record, kept) for side, record in data["changes"].items()}
+            changes = data["changes"] or {}
+            out["changes"] = {side: _pick(changes.get(side), told) for side in ("before", "after") if side in changes}
         for name in _DATA_ALWAYS:
             if name in data:
                 out[name] = data[name]
@@ -238,7 +266,7 @@ class Keep:
 
     def __init__(self, lists: Iterable[FieldList]) -> None:
         self._lists = tuple(lists)
-        self._fields = lru_cache(maxsize=None)(self._fields_uncached)
+        self._fields = lru_cache(maxsize=256)(self._fields_uncached)
         self.received = any(fields.received for fields in self._lists)
 
     def fields(self, kind: str, where: tuple[str, ...]) -> frozenset[str]:
@@ -249,4 +277,6 @@ class Keep:
         kept = self._OURS.get(kind, frozenset())
         for fields in self._lists:
             kept |= fields.kept(kind, where)
+            if where == ("object",):  # a target's changes are made of what was kept of the object
+                kept |= fields.kept(kind, ("changes",))
         return kept

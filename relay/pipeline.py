@@ -25,8 +25,7 @@ from relay.events import (
     opposites,
     rfc3339,
 )
-from relay.fields import Keep
-from relay.planday import Enrichment
+from relay.planday.enrich import Enrichment
 from relay.routing import Router
 from relay.store.store import Store
 from relay.store.work import Accepted, ClaimedDelivery, ClaimedEvent, Finished, Lane, Settled
@@ -85,7 +84,6 @@ class Line:
     planday: Enricher
     router: Router
     targets: Mapping[str, Target]
-    keep: Keep
     lanes: tuple[Lane, ...] = field(default=())
 
 
@@ -129,7 +127,7 @@ class Pipeline:
             await self._defer(event, claimed, AUTHORIZATION_WAIT * (1 + 0.1 * self._outside.chance()), str(error))
         except PlandayUnavailable as error:
             if waited >= retry.ENRICH_PATIENCE:
-                given_up = Enrichment.none(f"object: {error}", now=self._outside.clock())
+                given_up = Enrichment(state="none", missing=(f"object: {error}",), fetched_at=self._outside.clock())
                 if not self._must_be_complete(event, given_up):
                     return given_up
             wait = retry.enrich_again(

@@ -6,9 +6,8 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from ipaddress import ip_network
-from pathlib import Path
 from typing import Any
 
 import pydantic_core
@@ -20,7 +19,8 @@ from relay.fields import Keep
 from relay.http import AddressPolicy, OutgoingTransport
 from relay.messages import Messages
 from relay.pipeline import Intake, Line, Outside, Pipeline
-from relay.planday import Planday
+from relay.planday.enrich import Planday
+from relay.planday.wire import PlandayCalled
 from relay.replay import Replays
 from relay.routing import Router
 from relay.settings import Settings
@@ -133,7 +133,8 @@ class Services:
         """Ask Planday whether a portal's authorisation works and what it may read."""
         if self.planday is None or name not in self.settings.portals:
             raise NotFoundError(f"there is no portal {name}; there are {', '.join(self.settings.portals) or 'none'}")
-        return dict(await self.planday.check(name))
+        found = await self.planday.check(name)
+        return {"ok": not found.missing, **asdict(found), "missing": list(found.missing)}
 
 
 def _test_envelope(now: float) -> dict[str, Any]:
@@ -223,14 +224,14 @@ async def _fit(client: Any, settings: Settings, clock: Callable[[], float], *, s
 
 async def _add_worker_part(services: Services, stack: AsyncExitStack) -> None:
     settings = services.settings
-    messages = Messages(folder=Path(settings.relay.templates) if settings.relay.templates else None)
+    messages = Messages(settings.relay.templates)
     targets = build_all(settings.targets, messages=messages, public_url=settings.relay.public_url)
     for target in targets.values():
         stack.push_async_callback(target.aclose)
     keep = Keep([target.fields for target in targets.values()])
     environment = settings.environment
     cipher = (
-        FernetCipher(environment.encryption_keys.reveal())
+        FernetCipher.from_text(environment.encryption_keys.reveal())
         if environment.encryption_keys is not None
         else FernetCipher.load_or_make(environment.data_dir)
     )
@@ -242,6 +243,14 @@ async def _add_worker_part(services: Services, stack: AsyncExitStack) -> None:
         )
         transports[name] = OutgoingTransport(policy, max_answer=32 * 1024 * 1024, strict_size=True)
         stack.push_async_callback(transports[name].aclose)
+
+    def called(call: PlandayCalled) -> None:
+        services.outside.record(
+            telemetry.PlandayCalled(
+                portal=call.portal, endpoint=call.endpoint, status=call.status, seconds=call.seconds
+            )
+        )
+
     services.planday = Planday(
         settings.portals,
         keep=keep,
@@ -249,8 +258,9 @@ async def _add_worker_part(services: Services, stack: AsyncExitStack) -> None:
         cipher=cipher,
         transports=transports,
         clock=services.clock,
-        notify=services.outside.record,
+        notify=called,
     )
+    stack.push_async_callback(services.planday.aclose)
     services.targets = targets
     lanes = tuple(
         Lane(
@@ -263,5 +273,5 @@ async def _add_worker_part(services: Services, stack: AsyncExitStack) -> None:
         )
         for name, target in targets.items()
     )
-    line = Line(planday=services.planday, router=Router(settings.targets), targets=targets, keep=keep, lanes=lanes)
+    line = Line(planday=services.planday, router=Router(settings.targets), targets=targets, lanes=lanes)
     services._pipeline = Pipeline(services.store, line, services.outside)

@@ -81,7 +81,7 @@ class WorkerProcess:
             queue_name=self._services.keys.queue,
             health_check_key=f"{self._services.keys.prefix}arq:health:{self._name}",
             health_check_interval=10,
-            on_startup=self._begin,
+            on_startup=self._guarded(self._begin),
             handle_signals=False,
             job_timeout=jobs.JOB_TIMEOUT,
             max_jobs=DRAINS_PER_WORKER * 3 + 6,
@@ -119,7 +119,7 @@ class WorkerProcess:
 
     # Bodies of the jobs ------------------------------------------------------------------------
 
-    async def _begin(self, _context: dict[Any, Any]) -> None:
+    async def _begin(self, _ctx: dict[Any, Any]) -> None:
         await self._services.store.heartbeat(now=self._services.clock(), life=_HEARTBEAT_LIFE, worker=self._name)
         await self._start_missing_drains()
 
@@ -166,7 +166,7 @@ class WorkerProcess:
         for _ in range(max(await self._wanted_drains() - drains, 0)):
             await jobs.enqueue(arq or self._services.arq, self._services.jobs, jobs.DRAIN)
 
-    def _guarded(self, body: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    def _guarded(self, body: Callable[..., Awaitable[None]]) -> Any:
         """arq forgets a job for good when it raises; nothing of ours may depend on that, so nothing raises."""
 
         async def run(*args: Any) -> None:

@@ -64,7 +64,10 @@ def sample(type_: str, *, every_field: bool = False) -> dict[str, Any]:
     if verb == "updated" or every_field:
         before, after = ("2026-10-24T19:00", "2026-10-24T20:00") if entity == "shift" else (None, None)
         data["changed"] = ["startDateTime"] if entity == "shift" else []
-        data["changes"] = {"before": {"startDateTime": before}, "after": {"startDateTime": after}}
+        sides = (("before", before), ("after", after))
+        data["changes"] = {name: _complete(entity, {"startDateTime": at}, every_field) for name, at in sides}
+    if every_field:
+        data["received"] = {}
     number = _NUMBERS.get(entity, 1)
     return {
         "specversion": "1.0",

@@ -47,7 +47,7 @@ def _section(section: Section, types: Iterable[str], make: MakeEnvironment) -> I
     strict = make("strict")
     try:
         strict.add_template(section.name, section.source)
-        unknown = strict.undeclared_variables_in_template(section.name) - NAMES
+        unknown = strict.undeclared_variables_in_template(section.name) - NAMES - strict.globals.keys()
     except TemplateError as error:
         yield _fault(section, error)
         return

@@ -198,6 +198,7 @@ class Auth:
                 if await self._shared.take_lock(lock, owner=owner, seconds=_LOCK):
                     # A caller may be cancelled while a rotated token is on its way: the renewal goes on to its end.
                     self._renewal = asyncio.create_task(self._renew(instead_of, lock=lock, owner=owner))
+                    self._renewal.add_done_callback(_seen)
                     return await asyncio.shield(self._renewal)
                 await self._sleep(_POLL)
         raise PlandayUnavailable("another process is renewing the token and does not finish", retry_after=_PAUSE)
@@ -336,6 +337,12 @@ def _read_grant(response: httpx.Response, refresh_token: str, *, now: float) -> 
         refresh=rotated if isinstance(rotated, str) and rotated else refresh_token,
         lifetime=float(lifetime) if known else _LIFETIME,
     )
+
+
+def _seen(renewal: asyncio.Task[TokenRecord]) -> None:
+    """All who waited may be gone; a failure that nobody looks at would be reported as forgotten."""
+    if not renewal.cancelled():
+        renewal.exception()
 
 
 def _refusal(refused: _RefusedByIdentity) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-from relay.errors import PlandayUnavailable, RecordGone, ScopeMissing, WrongPortal
+from relay.errors import AuthorizationLost, PlandayUnavailable, RecordGone, ScopeMissing, WrongPortal
 from relay.planday import endpoints
 from relay.planday.auth import OTHER_PORTAL
 from relay.planday.client import PortalClient
@@ -71,7 +71,12 @@ class PortalStatus:
 
 async def check(name: str, portal: Portal, client: PortalClient, *, shift_types: bool) -> PortalCheck:
     """Ask who we are and make one cheap read per scope. Raises WrongPortal, AuthorizationLost, PlandayUnavailable."""
-    await client.auth.access(even_if_lost=True)
+    try:
+        await client.auth.access(even_if_lost=True)
+    except AuthorizationLost:
+        if (await client.auth.state()).lost_why == OTHER_PORTAL:
+            raise WrongPortal(f"portal {name}: {OTHER_PORTAL}") from None
+        raise
     info = await client.record(endpoints.PORTAL)
     if info.get("id") != portal.id:
         raise WrongPortal(f"portal {name}: {OTHER_PORTAL}")

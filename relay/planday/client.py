@@ -63,14 +63,7 @@ class PortalClient:
         self._sleep = sleep
         self._base = portal.api_url.rstrip("/")
         self._wire = Wire(name, transport, clock=clock, notify=notify)
-        self.limiter = Limiter(
-            portal=portal.id,
-            client_id=portal.client_id.reveal(),
-            shared=shared,
-            clock=clock,
-            sleep=sleep,
-            max_wait=max_wait,
-        )
+        self.limiter = Limiter(portal, shared=shared, clock=clock, sleep=sleep, max_wait=max_wait)
         self.auth = Auth(
             name,
             portal,

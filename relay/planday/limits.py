@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 
 from relay.errors import PlandayUnavailable
 from relay.planday.ports import Shared
+from relay.settings.models import Portal
 
 # The documentation contradicts itself (10 or 20 a second): the lower one, until a live answer says otherwise.
 PORTAL_POLICY = "1=10,60=750"
@@ -86,17 +87,19 @@ class RateHeaders:
 class Limiter:
     """One portal's way to the shared budgets."""
 
-    def __init__(
-        self, *, portal: int, client_id: str, shared: Shared, clock: Clock, sleep: Sleep, max_wait: float = 2.0
-    ) -> None:
-        self._portal = f"portal:{portal}"
-        digest = hashlib.blake2b(client_id.encode(), digest_size=8).hexdigest()
-        self._client = f"client:{digest}"
+    def __init__(self, portal: Portal, *, shared: Shared, clock: Clock, sleep: Sleep, max_wait: float = 2.0) -> None:
+        self._settings = portal
+        self._portal = f"portal:{portal.id}"
         self._shared = shared
         self._clock = clock
         self._sleep = sleep
         self._max_wait = max_wait
         self._noted: tuple[str | None, str | None] = (None, None)
+
+    @property
+    def _client(self) -> str:
+        digest = hashlib.blake2b(self._settings.client_id.reveal().encode(), digest_size=8)
+        return f"client:{digest.hexdigest()}"
 
     async def enter(self, *, priority: int = LIVE) -> None:
         """Wait for room in all four budgets, a few seconds at most; after that the caller has to come back."""

@@ -85,9 +85,9 @@ def _is_of_kubernetes(variable: str, text: str) -> bool:
 def _problem(path: list[str], variable: str) -> str | None:
     if variable == "RELAY_PORT":
         return "no setting of that name: write PORT or RELAY_RELAY__PORT"
-    if close := difflib.get_close_matches(variable, PLAIN, n=1, cutoff=0.8):
-        return f"no setting of that name; did you mean {close[0]}?"
     if len(path) < 2 or path[0] not in SECTIONS:
+        if close := difflib.get_close_matches(variable, PLAIN, n=1, cutoff=0.8):
+            return f"no setting of that name; did you mean {close[0]}?"
         return f"no setting of that name; sections are {', '.join(SECTIONS)}, as in RELAY_RELAY__LOG_LEVEL"
     if path[0] in NAMED and len(path) < 3:
         return f"names no setting: write RELAY_{path[0].upper()}__NAME__KEY"
@@ -110,5 +110,5 @@ def _value(text: str) -> Any:
         return text
     try:
         return tomllib.loads(f"v = {text}")["v"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return text

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from relay.errors import ConfigError, Fault
 from relay.settings import faults as plain
-from relay.settings.environ import MAKE_KEY, NAMED, SECTIONS, environment, overlay
+from relay.settings.environ import MAKE_KEY, SECTIONS, environment, overlay
 from relay.settings.models import Environment, Settings
 from relay.settings.values import Secret, duration, is_reference
 
@@ -27,6 +27,7 @@ ROLES: Mapping[Role, tuple[str, ...]] = {
     "all": SECTIONS,
 }
 
+_REDIS_URLS = ("redis://", "rediss://", "unix://")
 USUAL_PATH = Path("config/relay.toml")
 
 
@@ -101,10 +102,10 @@ def _read(path: Path, faults: list[Fault]) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         faults.append(Fault(str(path), "there is no such file; copy config/relay.example.toml or set RELAY_CONFIG"))
-    except (OSError, UnicodeDecodeError) as error:
-        faults.append(Fault(str(path), f"cannot be read: {type(error).__name__}"))
     except tomllib.TOMLDecodeError as error:
         faults.append(Fault(str(path), f"is not TOML: {error}"))
+    except (OSError, ValueError, RecursionError) as error:
+        faults.append(Fault(str(path), f"cannot be read: {type(error).__name__}"))
     return {}
 
 
@@ -135,14 +136,15 @@ def _validated(
 
 
 def _set_aside(body: dict[str, Any], broken: dict[str, Any], place: list[str]) -> dict[str, Any]:
+    """`body` without the named table, or the single key of a plain section, that a fault stands in."""
     section, name = place[0], place[1] if len(place) > 1 else None
     content = body.get(section)
-    if section in NAMED and isinstance(content, Mapping) and name is not None:
-        aside = {key: value for key, value in content.items() if key == name}
-        broken[section] = {**_mapping(broken.get(section)), **aside}
+    if isinstance(content, Mapping) and name in content:
+        broken[section] = {**_mapping(broken.get(section)), name: content[name]}
         return {**body, section: {key: value for key, value in content.items() if key != name}}
-    if section in body:
-        broken[section] = content
+    if name is not None and name in _mapping(broken.get(section)):
+        return body  # a second fault in what was set aside for the first
+    broken[section] = content
     return {key: value for key, value in body.items() if key != section}
 
 
@@ -192,6 +194,9 @@ def _across(settings: Settings, role: Role, *, is_redis_named: bool) -> Iterator
                 f"must be below relay.shutdown_grace ({duration(settings.relay.shutdown_grace)}), "
                 "or a stopping worker would cut off what is on the wire",
             )
+    redis = settings.store.url
+    if redis is not None and redis.resolved and not redis.reveal().startswith(_REDIS_URLS):
+        yield Fault("store.url", f"what {redis.reference} holds is no Redis URL: it starts with redis:// or rediss://")
     own = settings.environment
     if role in ("web", "all") and own.admin_token is None and not _is_loopback(settings.relay.bind):
         yield Fault("relay.bind", "is not a loopback address: set RELAY_ADMIN_TOKEN, or bind 127.0.0.1")

@@ -392,9 +392,9 @@ async def test_approve_unapprove_approve_are_three_changes(bench: Bench) -> None
 async def test_a_version_that_comes_back_is_a_new_change(bench: Bench) -> None:
     """A record that goes from one state to another and back has changed twice."""
     await bench.store.accept([bench.event("9") for _ in range(3)], now=T0)
-    results = []
-    for version in ("a", "b", "a"):
-        results.append(await bench.finish((await bench.claim()).events[0], "hours", version=version))
+    results = [
+        await bench.finish((await bench.claim()).events[0], "hours", version=version) for version in ("a", "b", "a")
+    ]
     assert results == ["routed"] * 3
 
 
@@ -739,6 +739,6 @@ async def test_a_strange_cursor_is_refused(bench: Bench) -> None:
 async def test_redis_errors_do_not_leak(bench: Bench) -> None:
     """Whatever redis-py raises becomes an error of ours."""
     await bench.client.set(bench.keys.due_events, "not a sorted set")
-    with pytest.raises(Exception) as caught:  # noqa: PT011
+    with pytest.raises(Exception) as caught:
         await bench.claim()
     assert not isinstance(caught.value, RedisError)

@@ -241,7 +241,7 @@ def test_lengths(start: str | None, end: str | None, expected: str) -> None:
         ("x" * 300, "x" * 199 + "…"),
         ("👩\u200d🍳", "👩\u200d🍳"),
         (7, "7"),
-        (10**5000, ""),
+        pytest.param(10**5000, "", id="endless"),
         (True, ""),
         (None, ""),
         (["a"], ""),
@@ -390,12 +390,12 @@ def test_what_fails_on_an_event_falls_back_and_is_counted(tmp_path: Path) -> Non
 def test_too_much_text_falls_back(tmp_path: Path) -> None:
     """Output has a limit too."""
     (tmp_path / "shift.txt").write_text(
-        "[title]\nx\n[body]\n{% for i in range(500) %}{{ event.data.received }}{% endfor %}"
+        "[title]\nx\n[body]\n{% for i in range(500) %}{{ event.data.received.text | default() }}{% endfor %}"
     )
     failed: list[str] = []
     messages = Messages(tmp_path, on_fault=failed.append)
     envelope = sample("planday.shift.created")
-    envelope["data"]["received"] = "long " * 100
+    envelope["data"]["received"] = {"text": "long " * 100}
     assert messages.render(envelope, escape=str).title == "Shift created"
     assert failed == ["shift"]
 
