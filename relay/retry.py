@@ -68,7 +68,7 @@ def _again(*, attempt: int, policy: Retry, now: float, retry_after: float | None
         return Decision(DeliveryState.DEAD, None, f"given up after attempt {attempt} of {attempts}", exhausted=True)
     planned = _stretched(policy.schedule[max(attempt, 1) - 1], jitter)
     asked = _asked(retry_after)
-    why = f", as the target asked for {asked:g} s" if asked > planned else ""
+    why = f" and the target asked for {asked:g} s" if asked > planned else ""
     return Decision(DeliveryState.WAITING, now + max(planned, asked), f"attempt {attempt} of {attempts} failed{why}")
 
 

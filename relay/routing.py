@@ -82,10 +82,10 @@ def departments_of(envelope: Mapping[str, Any]) -> frozenset[int]:
     """The departments that an event concerns.
 
     The record's own department comes first (`data.object.departmentId`; for a department's own events its id), and
-    with it the one it had before, when that changed: a shift that moves concerns both. Where the record is gone or was
-    never read, the envelope's `departmentid` stands in. An employee is of several departments (`departments` and
-    `primaryDepartmentId`), and an absence request of those of its employee. Other records do not borrow their
-    employee's departments: a shift without a known department is of none. Nothing is taken from `data.received`.
+    with it the one it had before, when that changed: a shift that moves concerns both. An employee is of several
+    departments (`departments` and `primaryDepartmentId`), and an absence request of those of its employee. Other
+    records do not borrow their employee's departments: a shift without a known department is of none. Where the
+    record is gone or was never read, the envelope's `departmentid` stands in; `data.received` never does.
     """
     return _Facts(envelope).departments
 
@@ -117,11 +117,10 @@ class _Facts:
     def departments(self) -> frozenset[int]:
         if own := self._own("departmentId", "department"):
             return own
-        if attribute := _ids(self.envelope.get("departmentid")):
-            return attribute
-        if (person := self._person()) is None:
-            return frozenset()
-        return _ids(person.get("departments")) | _ids(person.get("primaryDepartmentId"))
+        person = self._person()
+        if theirs := _ids(person.get("departments")) | _ids(person.get("primaryDepartmentId")):
+            return theirs
+        return _ids(self.envelope.get("departmentid"))
 
     @cached_property
     def employee_groups(self) -> frozenset[int]:
@@ -131,8 +130,7 @@ class _Facts:
             if shift := _ids(self._related("shift").get("employeeGroupId")):
                 return shift
             return _ids(self._related("employee").get("employeeGroups"))
-        person = self._person()
-        return frozenset() if person is None else _ids(person.get("employeeGroups"))
+        return _ids(self._person().get("employeeGroups"))
 
     def _own(self, field_name: str, kind: str) -> frozenset[int]:
         if self.kind == kind:
@@ -140,10 +138,10 @@ class _Facts:
         before = _mapping(_mapping(self.data.get("changes")).get("before"))
         return _ids(_mapping(self.data.get("object")).get(field_name)) | _ids(before.get(field_name))
 
-    def _person(self) -> Mapping[str, Any] | None:
+    def _person(self) -> Mapping[str, Any]:
         if self.kind == "employee":
             return _mapping(self.data.get("object"))
-        return self._related("employee") if self.kind in _BY_THEIR_PERSON else None
+        return self._related("employee") if self.kind in _BY_THEIR_PERSON else {}
 
     def _related(self, kind: str) -> Mapping[str, Any]:
         return _mapping(_mapping(self.data.get("related")).get(kind))

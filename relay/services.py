@@ -13,6 +13,7 @@ from typing import Any
 import pydantic_core
 
 from relay import jobs, telemetry
+from relay.desk import Desk
 from relay.errors import NotFoundError, RefusedError, RelayError, StoreUnfit
 from relay.events import Event, Origin, enriched_envelope, event_id, rfc3339
 from relay.fields import Keep
@@ -21,21 +22,35 @@ from relay.messages import Messages
 from relay.pipeline import Intake, Line, Outside, Pipeline
 from relay.planday.enrich import Planday
 from relay.planday.wire import PlandayCalled
-from relay.replay import Replays
+from relay.replay import PlanRequest, Replays
 from relay.routing import Router
 from relay.settings import Settings
 from relay.store import checks
 from relay.store.cipher import FernetCipher
 from relay.store.client import command, connect
 from relay.store.keys import Keys
-from relay.store.reading import Reading
+from relay.store.reading import DeliveryFilter, DeliveryRow, EventFilter, Page, Reading
 from relay.store.server import attach
 from relay.store.shared import SharedState
-from relay.store.shelf import Shelf
+from relay.store.shelf import Quarantined, Shelf
 from relay.store.store import Store
 from relay.store.wake import WakeList
-from relay.store.work import Lane
+from relay.store.work import Accepted, Lane
 from relay.targets import Sending, Target, build_all
+
+# What entrances need to ask and to read answers; the rest of those rooms is not theirs.
+__all__ = [
+    "Accepted",
+    "DeliveryFilter",
+    "DeliveryRow",
+    "EventFilter",
+    "Page",
+    "PlanRequest",
+    "Quarantined",
+    "Services",
+    "open_services",
+    "store_url",
+]
 
 _ERRAND_LIFE = 60
 ERRAND_PATIENCE = 25.0
@@ -54,6 +69,7 @@ class Services:
     shelf: Shelf
     intake: Intake
     replays: Replays
+    desk: Desk
     telemetry: telemetry.Telemetry
     outside: Outside
     arq: Any
@@ -201,6 +217,7 @@ async def open_services(
             shelf=shelf,
             intake=Intake(store, outside),
             replays=Replays(store=store, reading=reading, shelf=shelf, outside=outside),
+            desk=Desk(store=store, reading=reading, outside=outside, targets=settings.targets),
             telemetry=told,
             outside=outside,
             arq=arq,

@@ -62,10 +62,12 @@ def sample(type_: str, *, every_field: bool = False) -> dict[str, Any]:
         "enrichment": {"state": "complete", "missing": [], "fetched_at": "2026-10-21T07:45:14.000Z"},
     }
     if verb == "updated" or every_field:
-        before, after = ("2026-10-24T19:00", "2026-10-24T20:00") if entity == "shift" else (None, None)
-        data["changed"] = ["startDateTime"] if entity == "shift" else []
-        sides = (("before", before), ("after", after))
-        data["changes"] = {name: _complete(entity, {"startDateTime": at}, every_field) for name, at in sides}
+        before, after = _CHANGES.get(entity, ({}, {}))
+        data["changed"] = sorted(after)
+        data["changes"] = {
+            "before": _complete(entity, before, every_field),
+            "after": _complete(entity, after, every_field),
+        }
     if every_field:
         data["received"] = {}
     number = _NUMBERS.get(entity, 1)
@@ -162,6 +164,11 @@ _OBJECTS: Mapping[str, Mapping[str, Any]] = {
         "requestedAccounts": [{"id": 3300451, "name": "Holiday 2026", "cost": []}],
     },
     "portal": _RELATED["portal"],
+}
+_CHANGES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
+    "shift": ({"startDateTime": "2026-10-24T19:00"}, {"startDateTime": "2026-10-24T20:00"}),
+    "employee": ({"employeeGroups": []}, {"employeeGroups": [5202]}),
+    "punchclock_entry": ({"endDateTime": "2026-10-21T17:00"}, {"endDateTime": "2026-10-21T17:05"}),
 }
 _OF_NOBODY = frozenset({"department", "employee_group", "payroll_period", "portal"})
 _CHANGED: Mapping[tuple[str, str], Mapping[str, Any]] = {

@@ -75,7 +75,7 @@ def facts(envelope: Mapping[str, Any]) -> dict[str, Any]:
         "zone": (_zone(start) or clean(record.get("timeZone")) or clean(portal.get("timeZone"))) if when else "",
         "status": _words(clean(record.get("status"))),
         "changed": _changed(envelope),
-        "note": _note(envelope, type_),
+        "note": _note(envelope, type_, record),
         "event": plain(envelope),
     }
 
@@ -174,11 +174,11 @@ def _changed(envelope: Mapping[str, Any]) -> str:
     return ", ".join(words[:_MOST_CHANGED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _note(envelope: Mapping[str, Any], type_: str) -> str:
+def _note(envelope: Mapping[str, Any], type_: str, record: Mapping[str, Any]) -> str:
     state = _mapping(_mapping(envelope.get("data")).get("enrichment")).get("state")
     if type_.startswith("relay."):
         return ""  # about ourselves: there is nothing to read
-    return {"none": _NONE_READ, "partial": _SOME_READ}.get(clean(state), "")
+    return {"none": _NONE_READ, "partial": _SOME_READ if record else _NONE_READ}.get(clean(state), "")
 
 
 NAMES = frozenset(facts({}))

@@ -11,6 +11,8 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 UNCLEAR = "(clock change: check in Planday)"
+_FLAGS = {"ambiguous": UNCLEAR, "missing": UNCLEAR, "unknown_zone": "(time zone not known)"}
+_ODD = "(check in Planday)"
 
 # Not strftime: its names follow the machine's locale.
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -30,7 +32,8 @@ def span(start: Any, end: Any) -> str:
         text = f"{day(first)}, {_clock(first)}–{_clock(last)} (next day)"
     else:
         text = f"{_moment(first)} – {_moment(last)}"
-    return f"{text} {UNCLEAR}" if text and (_flagged(start) or _flagged(end)) else text
+    flag = _flag(start) or _flag(end)
+    return f"{text or 'time not readable'} {flag}" if flag else text
 
 
 def hours(start: Any, end: Any) -> str:
@@ -38,8 +41,7 @@ def hours(start: Any, end: Any) -> str:
     first, last = _local(start), _local(end)
     if first is None or last is None:
         return ""
-    text = f"{_clock(first)}–{_clock(last)}"
-    return f"{text} {UNCLEAR}" if _flagged(start) or _flagged(end) else text
+    return f"{_clock(first)}–{_clock(last)} {_flag(start) or _flag(end)}".rstrip()
 
 
 def moment(value: Any) -> str:
@@ -47,7 +49,7 @@ def moment(value: Any) -> str:
     at = _local(value)
     if at is None:
         return ""
-    return f"{_moment(at)} {UNCLEAR}" if _flagged(value) else _moment(at)
+    return f"{_moment(at)} {_flag(value)}".rstrip()
 
 
 def length(start: Any, end: Any) -> str:
@@ -108,5 +110,7 @@ def _date(text: Any) -> date | None:
     return found.date() if found is not None else None
 
 
-def _flagged(value: Any) -> bool:
-    return isinstance(value, Mapping) and bool(value.get("flag"))
+def _flag(value: Any) -> str:
+    """The words for what is wrong with a time, or nothing."""
+    flag = value.get("flag") if isinstance(value, Mapping) else None
+    return _FLAGS.get(flag, _ODD) if isinstance(flag, str) and flag else ""

@@ -86,16 +86,19 @@ class Cache:
 
     async def read(self, key: CacheKey, read: Read, *, lifetime: float, not_before: float = 0.0) -> Entry:
         """Read a record, or join the one who is reading it; several callers cost one call."""
+        # Clocks of two machines differ a little, and nobody can ask for what is read later than now.
+        not_before = min(not_before, self._clock())
         while True:
             flight = self._flights.get(key)
-            if flight is None or flight.began < not_before or flight.task.done():
+            joined = flight is not None and flight.began >= not_before and not flight.task.done()
+            if flight is None or not joined:
                 task = asyncio.create_task(self._fly(key, read, lifetime=lifetime, not_before=not_before))
                 flight = self._flights[key] = _Flight(self._clock(), task)
                 task.add_done_callback(partial(self._landed, key))
             # A caller that gives up does not take the others with it.
             entry = await asyncio.shield(flight.task)
-            # The one who began it may have been content with an older entry than we are.
-            if entry.at >= not_before:
+            # Whoever began it may have been content with an older entry than we are.
+            if not joined or entry.at >= not_before:
                 return entry
 
     async def forget(self, key: CacheKey, *, at: float) -> None:

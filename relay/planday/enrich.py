@@ -104,8 +104,14 @@ class Planday:
             self._portals[name] = _Portal(name, portal, client, records)
         self._by_id = {portal.settings.id: portal for portal in self._portals.values()}
 
-    async def enrich(self, event: Event, *, now: float, priority: int = LIVE) -> Enrichment:
-        """The record an event is about, read after the event was accepted, and what it refers to."""
+    async def enrich(
+        self, event: Event, *, now: float, not_before: float | None = None, priority: int = LIVE
+    ) -> Enrichment:
+        """The record an event is about, read after the event was accepted, and what it refers to.
+
+        `not_before` asks for a later reading than that, as a replay that re-reads does.
+        """
+        since = max(event.received_at, not_before or 0.0)
         portal = self._by_id.get(event.portal)
         if portal is None:
             return Enrichment(state="none", missing=("portal: not configured",), fetched_at=now)
@@ -115,13 +121,11 @@ class Planday:
             return Enrichment(state="none", missing=("object: its id is none of Planday's",), fetched_at=now)
         number = portal.settings.id if event.entity == "portal" else int(event.entity_id)
         if event.type.endswith(".deleted"):
-            await portal.records.forget(event.entity, number, at=event.received_at)
+            await portal.records.forget(event.entity, number, at=since)
             return Enrichment(fetched_at=now)
         hints = await self._hints(portal, event)
         try:
-            record = await portal.records.get(
-                event.entity, number, hints=hints, not_before=event.received_at, priority=priority
-            )
+            record = await portal.records.get(event.entity, number, hints=hints, not_before=since, priority=priority)
         except (RecordGone, ScopeMissing) as error:
             return Enrichment(state="partial", missing=(_missing("object", error),), fetched_at=now)
         return await self._with_related(portal, event.entity, record, priority=priority)

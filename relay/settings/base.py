@@ -16,7 +16,13 @@ _LONGEST_EXPRESSION = 1024
 class Section(BaseModel):
     """One table of the file. The text below a field is its description in `relay config schema`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        arbitrary_types_allowed=True,
+        use_attribute_docstrings=True,
+    )
 
 
 def expression_fault(expression: str) -> str | None:

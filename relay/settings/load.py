@@ -130,9 +130,16 @@ def _validated(
         try:
             return Settings.model_validate({**body, "environment": own}), broken
         except ValidationError as error:
-            for one in error.errors(include_url=False, include_input=False):
-                faults.append(plain.fault(one, origins))
+            found = error.errors(include_url=False, include_input=False)
+            for one in found:
+                if not _is_only_emptied(one["type"], one["loc"], [other["loc"] for other in found]):
+                    faults.append(plain.fault(one, origins))
                 body = _set_aside(body, broken, [str(part) for part in one["loc"]])
+
+
+def _is_only_emptied(kind: str, place: tuple[Any, ...], places: list[tuple[Any, ...]]) -> bool:
+    """Whether a list counts as too short only because of entries that have a fault of their own."""
+    return kind == "too_short" and any(other[: len(place)] == place and other != place for other in places)
 
 
 def _set_aside(body: dict[str, Any], broken: dict[str, Any], place: list[str]) -> dict[str, Any]:

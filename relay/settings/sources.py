@@ -18,7 +18,6 @@ _ONLY_FOR: Mapping[str, tuple[str, ...]] = {
     "timestamp_header": ("hmac-sha256",),
     "signed": ("hmac-sha256",),
     "key": ("hmac-sha256",),
-    "tolerance": ("standard-webhooks", "hmac-sha256"),
     "username": ("basic",),
 }
 
@@ -73,8 +72,8 @@ class Source(Section):
                 yield 'secrets are given but verify is "none": take one of the two out'
         elif not self.secrets:
             yield 'no secrets: give at least one, or write verify = "none" to accept anything from anyone'
-        for name in sorted(self.model_fields_set & _ONLY_FOR.keys()):
-            if self.verify not in _ONLY_FOR[name]:
+        for name, schemes in _ONLY_FOR.items():
+            if self.verify not in schemes and getattr(self, name) != type(self).model_fields[name].default:
                 yield f'{name}: has no meaning with verify = "{self.verify}"; {_used_with(name)}'
         if self.verify in ("hmac-sha256", "token") and not self.header:
             yield f'verify = "{self.verify}" needs `header`'

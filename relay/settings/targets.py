@@ -59,6 +59,7 @@ class _Target(Section):
     allow_http: bool = False
     """Allow http:// (and port 80)."""
     allow_ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = (443,)
+    """Ports that may be sent to; 80 with `allow_http`, and one that the URL names with `allow_networks`, too."""
     dedupes: bool = True
     """Whether the target recognises a repeated idempotency key. False: never sent again after an unknown outcome."""
 

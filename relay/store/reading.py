@@ -81,6 +81,14 @@ class DeliveryRow:
     accepted_at: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where one event stands in its lanes; `ahead` per target ("" its own lane): the head that it waits behind."""
+
+    in_work: bool
+    ahead: Mapping[str, str]
+
+
 class Reading:
     """The questions; nothing here changes anything."""
 
@@ -124,6 +132,22 @@ class Reading:
         """The kept attempts of one delivery, oldest first."""
         raw: list[bytes] = await command(self._client, "LRANGE", self._keys.attempts(id_, target), 0, -1)
         return [Attempt.from_json(one) for one in raw]
+
+    async def place_of(self, record: EventRecord) -> Place:
+        """What an event's lanes look like now: is it in work, and what does it or do its deliveries wait behind."""
+        keys, event = self._keys, record.event
+        lanes = {"": keys.event_lane(event.lane)}
+        lanes |= {target: keys.delivery_lane(event.lane, target) for target in record.targets}
+        with translated():
+            pipe = self._client.pipeline(transaction=False)
+            pipe.zscore(keys.leased_events, event.id)
+            for lane in lanes.values():
+                pipe.lpos(lane, event.id)
+                pipe.lindex(lane, 0)
+            lease, *answers = await pipe.execute()
+        found = zip(lanes, answers[::2], answers[1::2], strict=True)
+        ahead = {target: head.decode() for target, position, head in found if position}
+        return Place(in_work=lease is not None, ahead=ahead)
 
     async def list_events(self, wanted: EventFilter, *, limit: int, cursor: str | None = None) -> Page[EventRecord]:
         """Events that fit, newest first."""

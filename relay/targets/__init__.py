@@ -17,7 +17,7 @@ from relay.targets.webhook import Webhook
 
 KINDS: Mapping[str, type[Target]] = {kind.kind: kind for kind in (Webhook, Slack)}
 
-__all__ = ["KINDS", "Preview", "Result", "Sending", "Target", "Transport", "Verdict", "build", "build_all"]
+__all__ = ["KINDS", "Preview", "Result", "Sending", "Settings", "Target", "Transport", "Verdict", "build", "build_all"]
 
 
 def build(

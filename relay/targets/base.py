@@ -139,7 +139,7 @@ class Target(ABC):
     def preview(self, sending: Sending) -> Preview:
         """What `prepare` makes, masked; the body as it would go out."""
         request = self.prepare(sending)
-        headers = masking.headers(request.headers, known=self.secrets())
+        headers = masking.sent_headers(request.headers, known=self.secrets())
         body = request.content.decode("utf-8", "replace")
         return Preview(method=request.method, url=masking.url(request.url), headers=headers, body=body)
 
@@ -147,7 +147,7 @@ class Target(ABC):
         """One attempt, whatever comes of it; raises nothing but a cancellation."""
         try:
             request = self.prepare(sending)
-            kept = masking.headers(request.headers, known=self.secrets())
+            kept = masking.sent_headers(request.headers, known=self.secrets())
         except Unrenderable as error:
             return Result(outcome=Outcome.REJECTED, reason=f"no message can be made of this event: {error}")
         except Exception as fault:

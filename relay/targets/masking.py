@@ -27,6 +27,21 @@ _SENSITIVE = re.compile(
     r"|(?:access|auth|functions|subscription)-key|^x-hmac",
     re.IGNORECASE,
 )
+# Names whose values are ours, made anew for each attempt and never secret: looking at them costs every delivery.
+_OURS = frozenset(
+    {
+        "host",
+        "content-type",
+        "content-length",
+        "user-agent",
+        "accept-encoding",
+        "webhook-id",
+        "webhook-timestamp",
+        "idempotency-key",
+        "planday-relay-attempt",
+        "planday-relay-replay",
+    }
+)
 _ADDRESSES = frozenset({"location", "content-location", "link", "refresh", "referer"})
 
 
@@ -35,6 +50,13 @@ def url(address: httpx.URL) -> str:
     port = f":{address.port}" if address.port is not None else ""
     rest = f"/{MASK}" if address.raw_path not in (b"/", b"") else "/"
     return f"{address.scheme}://{address.host}{port}{rest}"
+
+
+def sent_headers(found: httpx.Headers, *, known: Iterable[str] = ()) -> dict[str, str]:
+    """What may be kept of the headers of a request that we made ourselves."""
+    ours = {name: value for name, value in found.items() if name in _OURS}
+    others = httpx.Headers([(name, value) for name, value in found.items() if name not in _OURS])
+    return ours | headers(others, known=known)
 
 
 def headers(found: httpx.Headers, *, known: Iterable[str] = ()) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
@@ -11,6 +12,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from relay.telemetry import happenings as happened
+from relay.telemetry.redaction import redact
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "planday_relay_"
@@ -55,11 +57,13 @@ GAUGES: Mapping[str, tuple[str, str | None]] = {
     "open_events": ("Accepted events that have work left.", None),
     "workers": ("Worker processes with a fresh heartbeat.", None),
     "store_bytes": ("Memory that the store uses.", None),
+    "quarantine_bodies": ("Bodies in the quarantine: signed, but unreadable.", None),
 }
 Gauges = Mapping[str, float | Mapping[str, float]]
 
 _FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
 _ENDS = frozenset({"delivered", "dead", "parked", "cancelled", "superseded"})
+_VERSION = re.compile(r"\d+\.\d[\w.+-]{0,30}")
 _LABEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 # `_created` series double the page and tell nothing that a restart does not.
@@ -107,7 +111,7 @@ class Metrics:
             case happened.DeliverySettled(target=target, state=state):
                 self._ended(target, state, None)
             case happened.EventReceived(result=result):
-                self._received.labels(self._type(happening.type), result).inc()
+                self._received.labels(self._type(happening.type), _name(result)).inc()
                 if result == "refused":
                     self._refusals.labels(str(happening.status or "none")).inc()
             case happened.EventEnriched(state=state, seconds=seconds):
@@ -122,7 +126,7 @@ class Metrics:
             case happened.AuthorizationLost(portal=portal):
                 self._lost.labels(_name(portal)).inc()
             case happened.LeaseReleased(kind=kind, count=count):
-                self._leases.labels(kind).inc(count)
+                self._leases.labels(_name(kind)).inc(count)
             case happened.TargetPaused(target=target):
                 self._pauses.labels(_name(target)).inc()
             case happened.StoreTrouble():
@@ -132,7 +136,7 @@ class Metrics:
             case happened.OwnFault():
                 self._faults.inc()
             case happened.ServiceStarted(role=role, version=version):
-                self._build.labels(version, _name(role)).set(1)
+                self._build.labels(version if _VERSION.fullmatch(version) else OTHER, _name(role)).set(1)
             case _:
                 pass
 
@@ -176,6 +180,7 @@ def status_class(status: int | None) -> str:
     return f"{status // 100}xx" if status is not None and 100 <= status < 600 else "none"
 
 
+@lru_cache(maxsize=1024)
 def _name(name: str) -> str:
-    """A name from the configuration or a word of ours; anything else (an id, a path) would be without bound."""
-    return name if _LABEL.fullmatch(name) else OTHER
+    """A name from the configuration or a word of ours; anything else (a path, a number of somebody) is "other"."""
+    return name if _LABEL.fullmatch(name) and redact(name) == name else OTHER

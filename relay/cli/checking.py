@@ -1,0 +1,119 @@
+"""`relay check`: the configuration of all roles, and with --connect everything that it points to."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from relay.cli import exits, opened, out
+from relay.cli.portals import checked, finding
+from relay.errors import ConfigError, Fault
+
+if TYPE_CHECKING:
+    from relay.services import Services
+    from relay.settings import Settings
+
+
+def check(
+    connect: Annotated[
+        bool, typer.Option("--connect", help="Also ask Redis, the portals and the names of targets.")
+    ] = False,
+    as_json: out.AsJson = False,
+) -> None:
+    """Is the configuration complete and right, for all roles? Every fault is named, with its path.
+
+    With --connect: is Redis fit to hold events, does every portal's authorisation work, does every target's
+    address resolve (nothing is sent), and how many deliveries wait for a target that left the configuration.
+    Exit code 2 for faults of the configuration, 3 for findings beyond it.
+
+    \b
+    Examples:
+      relay check
+      relay check --connect --json
+    """
+    loaded = opened.settings("all")
+    if faults := static_faults(loaded):
+        raise ConfigError(faults)
+    findings = opened.ask(findings_of, worker=True, strict=False) if connect else []
+    told: dict[str, Any] = {
+        "ok": not any(one["level"] == "error" for one in findings),
+        "config": str(loaded.environment.config_path) if loaded.environment.config_path else None,
+        "sources": list(loaded.sources),
+        "portals": list(loaded.portals),
+        "targets": list(loaded.targets),
+        "connected": connect,
+        "findings": findings,
+    }
+    if as_json:
+        out.json_out(told)
+    else:
+        _print(told)
+    if not told["ok"]:
+        raise typer.Exit(exits.UNHEALTHY)
+
+
+def static_faults(loaded: Settings) -> list[Fault]:
+    """What loading the settings does not see: secrets of the wrong form, maps, templates, refused addresses."""
+    import asyncio
+    from pathlib import Path
+
+    from relay.envelope import check_map
+    from relay.messages import Messages
+    from relay.signing import check_secrets
+    from relay.targets import build_all
+
+    faults = [
+        Fault(f"sources.{name}.{fault.where}", fault.message)
+        for name, source in loaded.sources.items()
+        for fault in (*check_secrets(source), *check_map(source))
+    ]
+
+    async def targets() -> None:
+        messages = Messages(folder=Path(loaded.relay.templates) if loaded.relay.templates else None)
+        for target in build_all(loaded.targets, messages=messages, public_url=loaded.relay.public_url).values():
+            await target.aclose()
+
+    try:
+        asyncio.run(targets())
+    except ConfigError as error:
+        faults += error.faults
+    return faults
+
+
+async def findings_of(services: Services) -> list[dict[str, Any]]:
+    """Everything that is worth saying, beyond the configuration; level "error" makes the check fail."""
+    found = [_finding(one.level, "store", f"{one.what}: {one.meaning}", remedy=one.remedy) for one in services.findings]
+    for name in services.settings.portals:
+        row = await checked(services, name)
+        if not row["ok"]:
+            found.append(_finding("error", f"portals.{name}", finding(row)))
+    for name in services.settings.targets:
+        if reason := await services.unreachable(name):
+            found.append(_finding("error", f"targets.{name}", reason))
+    gone = [name for name in await services.reading.known_targets() if name not in services.settings.targets]
+    stats = await services.reading.stats(tuple(gone), now=services.clock())
+    for name, one in stats["targets"].items():
+        if left := one["waiting"] + one["parked"]:
+            words = f"{left} deliveries wait for this target, which is not configured any more"
+            found.append(_finding("error", f"targets.{name}", words, remedy="put it back, or cancel them"))
+    if not stats["workers"]:
+        found.append(_finding("warning", "workers", "no worker runs: what is accepted waits", remedy="relay worker"))
+    return found
+
+
+def _finding(level: str, where: str, message: str, *, remedy: str | None = None) -> dict[str, Any]:
+    return {"level": level, "where": where, "message": message, "remedy": remedy}
+
+
+def _print(told: dict[str, Any]) -> None:
+    names = {name: ", ".join(told[name]) or "none" for name in ("sources", "portals", "targets")}
+    out.facts({"config": told["config"] or "none: all defaults", **names})
+    if told["findings"]:
+        sys.stdout.write("\n")
+        out.table(
+            ("level", "where", "finding", "remedy"),
+            ((one["level"], one["where"], one["message"], one["remedy"]) for one in told["findings"]),
+        )
+    out.say("all is well" if not told["findings"] else "")

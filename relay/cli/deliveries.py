@@ -1,0 +1,183 @@
+"""`relay deliveries`: what went to which target, each attempt, and once more."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from relay.cli import opened, out, shapes
+from relay.cli.events import Cursor, EventId, Limit, Since, Until, more
+from relay.cli.group import Commands
+from relay.errors import NotFoundError
+from relay.events import DeliveryState
+
+if TYPE_CHECKING:
+    from relay.services import DeliveryFilter, DeliveryRow, Page, Services
+
+app = typer.Typer(cls=Commands, help="What went to which target, and each attempt.", no_args_is_help=True)
+
+TargetName = Annotated[str | None, typer.Argument(metavar="[TARGET]", help="The target's name.")]
+
+
+@app.command("list")
+def list_(
+    state: Annotated[DeliveryState | None, typer.Option(help="Only those in this state.")] = None,
+    target: Annotated[str | None, typer.Option(help="Only those to this target.")] = None,
+    type_: Annotated[str | None, typer.Option("--type", help='Type or pattern, such as "planday.shift.*".')] = None,
+    portal: Annotated[int | None, typer.Option(help="Only those of this portal (its id).")] = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    as_json: out.AsJson = False,
+) -> None:
+    """Deliveries, newest event first.
+
+    \b
+    Examples:
+      relay deliveries list --state dead
+      relay deliveries list --target hours --since 1d --json
+    """
+    from relay.services import DeliveryFilter
+
+    wanted = DeliveryFilter(
+        target=target,
+        state=state,
+        type=type_,
+        portal=portal,
+        since=opened.moment(since),
+        until=opened.moment(until),
+    )
+    page = opened.ask(lambda services: page_of(services, wanted, limit=limit, cursor=cursor))
+    if as_json:
+        out.json_out(shapes.page([shapes.delivery_row(row) for row in page.rows], page, "deliveries"))
+        return
+    print_page(page)
+
+
+async def page_of(
+    services: Services, wanted: DeliveryFilter, *, limit: int, cursor: str | None = None
+) -> Page[DeliveryRow]:
+    return await services.reading.list_deliveries(wanted, limit=limit, cursor=cursor)
+
+
+def print_page(page: Page[DeliveryRow]) -> None:
+    out.table(
+        ("accepted", "event", "type", "target", "state", "attempts", "reason"),
+        (
+            (
+                out.local(row.accepted_at),
+                row.delivery.event,
+                row.type,
+                row.delivery.target,
+                row.delivery.state.value,
+                row.delivery.attempts,
+                row.delivery.reason,
+            )
+            for row in page.rows
+        ),
+        empty="no deliveries" if page.cursor is None else "no deliveries on this page",
+    )
+    more(page.cursor)
+
+
+@app.command()
+def show(event: EventId, target: TargetName = None, as_json: out.AsJson = False) -> None:
+    """The deliveries of one event with their attempts: status, answer, and when the next one is due.
+
+    \b
+    Examples:
+      relay deliveries show evt_5a3c0f5f1b1e4d0c8a7b6c5d4e3f2a1b hours
+      relay deliveries show evt_5a3c0f5f1b1e4d0c8a7b6c5d4e3f2a1b:hours --json
+    """
+    id_, _, named = event.partition(":")
+    wanted = target or named or None
+
+    async def find(services: Services) -> list[dict[str, Any]]:
+        if wanted is not None:
+            found = [await services.reading.delivery(id_, wanted)]
+        else:
+            found = await services.reading.deliveries_of(await services.reading.event(id_))
+        return [
+            {
+                **shapes.delivery(one),
+                "tries": [shapes.attempt(tried) for tried in await services.reading.attempts(id_, one.target)],
+            }
+            for one in found
+        ]
+
+    deliveries = opened.ask(find)
+    if as_json:
+        out.json_out(deliveries[0] if wanted is not None else {"deliveries": deliveries})
+        return
+    if not deliveries:
+        out.say("this event has no deliveries")
+    for number, one in enumerate(deliveries):
+        tries = one.pop("tries")
+        sys.stdout.write("\n" if number else "")
+        out.facts(one)
+        if tries:
+            sys.stdout.write("\n")
+            out.table(
+                ("attempt", "at", "seconds", "outcome", "status", "reason", "again at", "answer"),
+                (
+                    (
+                        tried["number"],
+                        tried["started_at"],
+                        tried["seconds"],
+                        tried["outcome"],
+                        tried["status"],
+                        tried["reason"],
+                        tried["retry_at"],
+                        tried["excerpt"],
+                    )
+                    for tried in tries
+                ),
+            )
+
+
+@app.command()
+def retry(
+    event: EventId,
+    target: TargetName = None,
+    force: Annotated[bool, typer.Option("--force", help="Also what was delivered, or is older than that.")] = False,
+    reason: Annotated[str, typer.Option(help="Why; needed for --force and for a parked delivery.")] = "",
+    as_json: out.AsJson = False,
+) -> None:
+    """Send a delivery again, now, with the same idempotency key.
+
+    Without TARGET: every dead delivery of the event. For more than one event, make a plan: `relay replay plan`.
+
+    \b
+    Examples:
+      relay deliveries retry evt_5a3c0f5f1b1e4d0c8a7b6c5d4e3f2a1b hours
+      relay deliveries retry evt_5a3c0f5f1b1e4d0c8a7b6c5d4e3f2a1b hours --force --reason 'they lost it'
+    """
+    id_, _, named = event.partition(":")
+    wanted = target or named or None
+
+    async def again(services: Services) -> list[dict[str, Any]]:
+        if wanted is not None:
+            names = [wanted]
+        else:
+            found = await services.reading.deliveries_of(await services.reading.event(id_))
+            names = [one.target for one in found if one.state is DeliveryState.DEAD]
+            if not names:
+                raise NotFoundError(f"{id_} has no dead delivery; name a target to send another one again")
+        return [
+            {
+                "event": id_,
+                "target": name,
+                "state": await services.desk.retry(id_, name, by=opened.operator(), reason=reason, force=force),
+            }
+            for name in names
+        ]
+
+    sent = opened.ask(again)
+    if as_json:
+        out.json_out({"deliveries": sent})
+        return
+    out.table(("event", "target", "state"), ((one["event"], one["target"], one["state"].value) for one in sent))
+    out.say(f"what the target answers: relay deliveries show {id_}")

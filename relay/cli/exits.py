@@ -1,0 +1,38 @@
+"""Exit codes, and the one place that turns an error into one."""
+
+from __future__ import annotations
+
+import sys
+
+from relay.errors import ConfigError, NotFoundError, RelayError, StoreError, StoreUnavailable
+
+OK, FAILED, USAGE, UNHEALTHY, NOT_FOUND, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+# The first class that fits decides; what stands nowhere is a fault of ours and shows its traceback.
+CODES: tuple[tuple[type[BaseException], int], ...] = (
+    (ConfigError, USAGE),
+    (NotFoundError, NOT_FOUND),
+    (StoreUnavailable, FAILED),
+    (StoreError, USAGE),
+    (RelayError, FAILED),
+    (KeyboardInterrupt, INTERRUPTED),
+)
+
+
+def code_of(error: BaseException) -> int | None:
+    """The exit code of an error, None where nobody expected it."""
+    return next((code for kind, code in CODES if isinstance(error, kind)), None)
+
+
+def explain(error: BaseException) -> None:
+    """Say on stderr what is wrong, one fault a line, and what to do."""
+    if isinstance(error, KeyboardInterrupt):
+        return
+    if isinstance(error, ConfigError):
+        count = len(error.faults)
+        lines = [f"the configuration cannot be used, {count} {'fault' if count == 1 else 'faults'}:"]
+        lines += [f"  {fault}" for fault in error.faults]
+        lines.append("correct the file (RELAY_CONFIG, else config/relay.toml) or the environment, then `relay check`")
+    else:
+        lines = [str(error)]
+    sys.stderr.write("error: " + "\n".join(lines) + "\n")

@@ -1,0 +1,90 @@
+"""What most commands begin with: the settings of a role, and the services opened for one call."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
+
+from relay.errors import ConfigError, NotFoundError, RelayError
+
+if TYPE_CHECKING:
+    from relay.services import Services
+    from relay.settings import Role, Settings
+    from relay.telemetry import Telemetry
+
+Answer = TypeVar("Answer")
+
+
+def settings(role: Role) -> Settings:
+    """The settings by environment and file; raises ConfigError with every fault."""
+    from relay.settings import load
+
+    return load(os.environ, role=role)
+
+
+def ask(call: Callable[[Services], Awaitable[Answer]], *, worker: bool = False, strict: bool = True) -> Answer:
+    """Open the services, make one call, close them. `worker` needs the secrets of targets and portals."""
+    loaded = settings("worker" if worker else "store")
+
+    async def run() -> Answer:
+        from relay.services import open_services
+
+        async with open_services(
+            loaded, worker=worker, telemetry_=telemetry(loaded, role="cli", quiet=True), strict=strict
+        ) as services:
+            return await call(services)
+
+    return asyncio.run(run())
+
+
+def here_or_errand(kind: str, name: str, here: Callable[[Services], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+    """Do it in this process where its secrets can be read, else let a worker do it."""
+    try:
+        settings("worker")
+    except ConfigError:
+        answer = ask(lambda services: services.errand(kind, name))
+        if "error" in answer:
+            raise (NotFoundError if answer.get("missing") else RelayError)(answer["error"]) from None
+        return answer
+    return ask(here, worker=True)
+
+
+def telemetry(loaded: Settings, *, role: str, quiet: bool = False) -> Telemetry:
+    """Log lines of this process, to stderr; `quiet`: only what a person at a prompt must know."""
+    from relay.telemetry import Telemetry
+
+    told = Telemetry(
+        log_format=loaded.environment.log_format,
+        level="warning" if quiet else loaded.relay.log_level,
+        role=role,
+    )
+    told.configure()
+    return told
+
+
+def operator() -> str:
+    """Who asks, for the record."""
+    return f"cli:{os.environ.get('USER') or 'unknown'}"
+
+
+def moment(text: str | None) -> float | None:
+    """A time as it is given on the command line: RFC 3339, a date, or how long ago ("2h", "7d")."""
+    from datetime import datetime
+
+    from relay.settings.values import seconds
+
+    if text is None:
+        return None
+    try:
+        return time.time() - seconds(text)
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(text).astimezone().timestamp()
+    except ValueError:
+        raise typer.BadParameter(f'{text!r} is neither a time ("2026-03-01T08:00:00Z") nor an age ("2h")') from None

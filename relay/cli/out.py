@@ -1,0 +1,112 @@
+"""What commands print: data on stdout as a table or as JSON, talk on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import IO, TYPE_CHECKING, Annotated, Any
+
+import pydantic_core
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+# Piped output has no width: nothing in it is cut or wrapped.
+_NO_WIDTH = 100_000
+
+
+def say(text: str) -> None:
+    """Talk: to stderr."""
+    sys.stderr.write(printable(text, keep="\n") + "\n")
+
+
+def json_out(value: Any) -> None:
+    """One JSON value on stdout, readable where a person looks at it."""
+    indent = 2 if sys.stdout.isatty() else None
+    sys.stdout.write(pydantic_core.to_json(value, indent=indent).decode() + "\n")
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str = "nothing found") -> None:
+    """Rows under a heading; what is None stays empty. Cells are text, never markup."""
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for column in columns:
+        shown.add_column(column, overflow="fold")
+    count = 0
+    for row in rows:
+        count += 1
+        shown.add_row(*(Text(cell(value), style=_STATES.get(str(value), "")) for value in row))
+    if count:
+        console().print(shown)
+    else:
+        say(empty)
+
+
+def facts(pairs: Mapping[str, Any]) -> None:
+    """Names and values, one a line; what is None or empty is left out."""
+    shown = {name: cell(value) for name, value in pairs.items() if value not in (None, "", (), [], {})}
+    width = max(map(len, shown), default=0)
+    for name, value in shown.items():
+        sys.stdout.write(f"{name:<{width}}  {value}\n")
+
+
+def console(stream: IO[str] | None = None) -> Console:
+    """Rich on stdout: no colour when that is no terminal or NO_COLOR is set."""
+    from rich.console import Console
+
+    stream = stream or sys.stdout
+    plain = not stream.isatty()
+    return Console(
+        file=stream,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        no_color=plain or bool(os.environ.get("NO_COLOR")),
+        width=_NO_WIDTH if plain else None,
+    )
+
+
+def cell(value: Any) -> str:
+    """One value as a person reads it, on one line and without anything that steers a terminal."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:g}"
+        case list() | tuple():
+            return ", ".join(map(cell, value))
+        case dict():
+            return printable(pydantic_core.to_json(value).decode())
+    return printable(str(value))
+
+
+def local(at: float | None) -> str | None:
+    """An instant on the clock of this machine."""
+    return None if at is None else datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    """Senders' words reach the terminal too: no escape sequence and no control character of theirs does."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char in keep else ascii(char)[1:-1] for char in text)
+
+
+_STATES = {
+    "delivered": "green",
+    "routed": "green",
+    "dead": "red",
+    "parked": "yellow",
+    "waiting": "cyan",
+    "sending": "cyan",
+    "yes": "green",
+}

@@ -1,0 +1,97 @@
+"""`relay portals`: the Planday portals of the configuration, and whether each one's authorisation works."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from relay.cli import exits, opened, out
+from relay.cli.group import Commands
+from relay.errors import AuthorizationLost, NotFoundError, PlandayError, RelayError, WrongPortal
+
+if TYPE_CHECKING:
+    from relay.services import Services
+
+app = typer.Typer(cls=Commands, help="The Planday portals, and whether each works.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(as_json: out.AsJson = False) -> None:
+    """Every portal of the configuration.
+
+    \b
+    Example:
+      relay portals list
+    """
+    rows = [
+        {"name": name, "id": portal.id, "api_url": portal.api_url, "feeds": list(portal.feeds)}
+        for name, portal in opened.settings("store").portals.items()
+    ]
+    if as_json:
+        out.json_out({"portals": rows})
+        return
+    out.table(("name", "id", "api", "feeds"), (row.values() for row in rows), empty="no portals are configured")
+
+
+@app.command()
+def check(
+    name: Annotated[str | None, typer.Argument(metavar="[PORTAL]", help="The portal's name.  [all]")] = None,
+    as_json: out.AsJson = False,
+) -> None:
+    """Ask Planday whether the authorisation works, whose it is, and which scopes are there.
+
+    Exit code 3 when something is wrong with one of them.
+
+    \b
+    Examples:
+      relay portals check
+      relay portals check bistro --json
+    """
+    names = [name] if name is not None else list(opened.settings("store").portals)
+    rows = [_checked(one) for one in names]
+    if as_json:
+        out.json_out({"ok": all(row["ok"] for row in rows), "portals": rows})
+    else:
+        print_rows(rows)
+    if not all(row["ok"] for row in rows):
+        raise typer.Exit(exits.UNHEALTHY)
+
+
+def _checked(name: str) -> dict[str, Any]:
+    try:
+        return opened.here_or_errand("portal", name, lambda services: checked(services, name))
+    except NotFoundError:
+        raise
+    except RelayError as error:
+        # What a worker found comes as plain words.
+        if isinstance(error, PlandayError) or type(error) is RelayError:
+            return {"ok": False, "name": name, "error": str(error)}
+        raise
+
+
+async def checked(services: Services, name: str) -> dict[str, Any]:
+    """What Planday says of one portal; a dead authorisation is a finding, no answer at all is one too."""
+    try:
+        return await services.check_portal(name)
+    except (AuthorizationLost, WrongPortal) as error:
+        return {"ok": False, "name": name, "error": str(error), "remedy": "let an administrator authorise again"}
+    except PlandayError as error:
+        return {"ok": False, "name": name, "error": str(error)}
+
+
+def print_rows(rows: list[dict[str, Any]]) -> None:
+    out.table(
+        ("name", "id", "ok", "portal", "zone", "finding"),
+        (
+            (row["name"], row.get("id"), row["ok"], row.get("portal_name"), row.get("time_zone"), finding(row))
+            for row in rows
+        ),
+        empty="no portals are configured",
+    )
+
+
+def finding(row: dict[str, Any]) -> str:
+    if "error" in row:
+        return f"{row['error']}; {row['remedy']}" if "remedy" in row else str(row["error"])
+    return f"the app lacks {', '.join(row['missing'])}" if row["missing"] else ""

@@ -1,0 +1,146 @@
+"""Records as JSON values: what `--json` prints. The same names as in the API (relay/web/shapes.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from relay.events import idempotency_key, rfc3339
+
+if TYPE_CHECKING:
+    from relay.events import Attempt, Delivery, EventRecord
+    from relay.services import DeliveryRow, Page, Quarantined
+    from relay.settings import Target
+
+
+def event_row(record: EventRecord) -> dict[str, Any]:
+    """An event as a list shows it."""
+    event = record.event
+    return {
+        "id": event.id,
+        "type": event.type,
+        "subject": event.subject,
+        "portal": event.portal,
+        "source": event.source,
+        "sender_id": event.sender_id,
+        "origin": event.origin.value,
+        "state": record.state.value,
+        "reason": record.reason,
+        "received_at": rfc3339(event.received_at),
+        "time": event.time,
+        "sequence": record.sequence,
+        "targets": list(record.targets),
+        "duplicate_of": record.duplicate_of,
+    }
+
+
+def event_detail(record: EventRecord, deliveries: list[Delivery]) -> dict[str, Any]:
+    """All that is kept of one event."""
+    event = record.event
+    return {
+        **event_row(record),
+        "tries": record.attempts,
+        "due_at": _instant(record.due_at),
+        "deliveries": [delivery(one) for one in deliveries],
+        "refused_by": dict(record.routing),
+        "raw": {
+            "id": event.sender_id,
+            "type": event.type,
+            "subject": event.subject,
+            "portalid": event.portal,
+            "time": event.time,
+            **event.extensions,
+            "data": event.received,
+        },
+        "envelope": None if record.envelope is None else dict(record.envelope),
+    }
+
+
+def delivery(one: Delivery) -> dict[str, Any]:
+    """Where one event stands with one target."""
+    return {
+        "event": one.event,
+        "target": one.target,
+        "state": one.state.value,
+        "reason": one.reason,
+        "attempts": one.attempts,
+        "round": one.round,
+        "replay": one.replay,
+        "sequence": one.sequence,
+        "updated_at": rfc3339(one.updated_at),
+        "due_at": _instant(one.due_at),
+        "idempotency_key": idempotency_key(one.event, one.target),
+    }
+
+
+def delivery_row(row: DeliveryRow) -> dict[str, Any]:
+    """A delivery as a list shows it."""
+    return {
+        **delivery(row.delivery),
+        "type": row.type,
+        "subject": row.subject,
+        "portal": row.portal,
+        "received_at": rfc3339(row.accepted_at),
+    }
+
+
+def attempt(one: Attempt) -> dict[str, Any]:
+    """One try; header values that could be secrets were masked before they were kept."""
+    return {
+        "number": one.number,
+        "started_at": rfc3339(one.started_at),
+        "seconds": round(one.ended_at - one.started_at, 4),
+        "outcome": one.outcome.value,
+        "reason": one.reason,
+        "status": one.status,
+        "retry_at": _instant(one.retry_at),
+        "replay": one.replay,
+        "request_headers": dict(one.request_headers),
+        "response_headers": dict(one.response_headers),
+        "excerpt": one.excerpt,
+    }
+
+
+def page(rows: list[dict[str, Any]], found: Page[Any], name: str) -> dict[str, Any]:
+    """A page and the cursor of the next one; null: that was the last."""
+    return {name: rows, "cursor": found.cursor}
+
+
+def plan(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """A replay plan; instants become text, the rest stays as it was planned."""
+    instants = ("made_at", "started_at", "ended_at", "first_at", "last_at")
+    return {name: _instant(value) if name in instants else value for name, value in facts.items()}
+
+
+def target(name: str, settings: Target, row: Mapping[str, Any]) -> dict[str, Any]:
+    """A target, its settings that matter to an operator, and where it stands now."""
+    state = "paused" if row["paused"] is not None else "held" if row["held_until"] is not None else "open"
+    counts = {key: value for key, value in row.items() if key not in ("paused", "held_until")}
+    return {
+        "name": name,
+        "type": settings.type,
+        "url": settings.url.shown(),
+        "events": list(settings.events),
+        "dedupes": settings.dedupes,
+        "state": state,
+        "paused": row["paused"],
+        "held_until": _instant(row["held_until"]),
+        "deliveries": counts,
+    }
+
+
+def quarantined(one: Quarantined, *, whole: bool) -> dict[str, Any]:
+    """A body that could not be read; a list leaves the body itself out."""
+    shown = {
+        "id": one.id,
+        "source": one.source,
+        "at": rfc3339(one.at),
+        "reason": one.reason,
+        "content_type": one.content_type,
+        "characters": len(one.body),
+    }
+    return {**shown, "body": one.body} if whole else shown
+
+
+def _instant(at: float | None) -> str | None:
+    return None if at is None else rfc3339(at)

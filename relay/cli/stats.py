@@ -1,0 +1,68 @@
+"""`relay stats`: the totals, and what waits where."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from relay.cli import exits, opened, out
+
+if TYPE_CHECKING:
+    from relay.services import Services
+
+
+def stats(
+    fail_on_dead: Annotated[
+        bool, typer.Option("--fail-on-dead", help="Exit code 3 when anything is dead or parked.")
+    ] = False,
+    as_json: out.AsJson = False,
+) -> None:
+    """Totals since the beginning, what waits now, and how each target fares.
+
+    \b
+    Examples:
+      relay stats
+      relay stats --json --fail-on-dead
+    """
+
+    async def find(services: Services) -> dict[str, Any]:
+        # Targets that left the configuration still have deliveries to count.
+        names = dict.fromkeys([*services.settings.targets, *await services.reading.known_targets()])
+        return await services.reading.stats(tuple(names), now=services.clock())
+
+    found = opened.ask(find)
+    if as_json:
+        out.json_out(found)
+    else:
+        print_stats(found)
+    bad = found["events_dead"] + sum(one["dead"] + one["parked"] for one in found["targets"].values())
+    if fail_on_dead and bad:
+        raise typer.Exit(exits.UNHEALTHY)
+
+
+def print_stats(found: dict[str, Any]) -> None:
+    out.facts(
+        {
+            **{name.replace("_", " "): str(count) for name, count in sorted(found["totals"].items())},
+            "open": str(found["open"]),
+            "oldest open": _seconds(found["oldest_open_seconds"]),
+            "workers": str(found["workers"]),
+            "quarantine": str(found["quarantine"]),
+        }
+    )
+    if found["targets"]:
+        sys.stdout.write("\n")
+        columns = ("waiting", "sending", "delivered", "dead", "parked", "cancelled", "superseded")
+        out.table(
+            ("target", *columns, "oldest", "paused"),
+            (
+                (name, *(one[column] for column in columns), _seconds(one["oldest_waiting_seconds"]), one["paused"])
+                for name, one in found["targets"].items()
+            ),
+        )
+
+
+def _seconds(value: float | None) -> str | None:
+    return None if value is None else f"{value:.0f} s"

@@ -1,0 +1,119 @@
+"""`relay targets`: where events go, how each one fares, a test send, pause and resume."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from relay.cli import exits, opened, out, shapes
+from relay.cli.group import Commands
+
+if TYPE_CHECKING:
+    from relay.services import Services
+
+app = typer.Typer(cls=Commands, help="Where events go, and how each target fares.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="TARGET", help="The target's name.")]
+
+
+@app.command("list")
+def list_(as_json: out.AsJson = False) -> None:
+    """Every target of the configuration, and what waits, arrived and failed there.
+
+    \b
+    Examples:
+      relay targets list
+      relay targets list --json
+    """
+
+    async def find(services: Services) -> list[dict[str, Any]]:
+        targets = services.settings.targets
+        stats = await services.reading.stats(tuple(targets), now=services.clock())
+        return [shapes.target(name, one, stats["targets"][name]) for name, one in targets.items()]
+
+    rows = opened.ask(find)
+    if as_json:
+        out.json_out({"targets": rows})
+        return
+    counts = ("waiting", "sending", "delivered", "dead", "parked")
+    out.table(
+        ("name", "type", "url", "state", *counts, "events"),
+        (
+            (
+                *(row[name] for name in ("name", "type", "url", "state")),
+                *(row["deliveries"][name] for name in counts),
+                row["events"],
+            )
+            for row in rows
+        ),
+        empty="no targets are configured",
+    )
+
+
+@app.command()
+def test(name: Name, as_json: out.AsJson = False) -> None:
+    """Send a `relay.test` event to one target, past all queues, and show request and answer.
+
+    Exit code 1 when the target did not take it.
+
+    \b
+    Example:
+      relay targets test ops-slack
+    """
+    answer = opened.here_or_errand("target", name, lambda services: services.test_target(name))
+    if as_json:
+        out.json_out(answer)
+    else:
+        request = answer["request"]
+        out.facts({"outcome": answer["outcome"], "status": answer["status"], "reason": answer["reason"]})
+        sys.stdout.write(f"\n{request['method']} {request['url']}\n")
+        out.facts(request["headers"])
+        sys.stdout.write(f"\n{out.printable(request['body'], keep=chr(10))}\n")
+        if answer["answer"]["excerpt"]:
+            sys.stdout.write(f"\nanswer: {out.cell(answer['answer']['excerpt'])}\n")
+    if not answer["ok"]:
+        raise typer.Exit(exits.FAILED)
+
+
+@app.command()
+def pause(
+    name: Name,
+    reason: Annotated[str, typer.Option(help="Why; shown wherever the target is.")] = "paused by hand",
+    as_json: out.AsJson = False,
+) -> None:
+    """Stop sending to a target: its deliveries wait, those of other targets go on.
+
+    \b
+    Example:
+      relay targets pause hours --reason 'payroll closes its books'
+    """
+
+    async def stop(services: Services) -> None:
+        await services.desk.pause(name, by=opened.operator(), reason=reason)
+
+    opened.ask(stop)
+    _done(name, "paused", changed=True, as_json=as_json)
+
+
+@app.command()
+def resume(name: Name, as_json: out.AsJson = False) -> None:
+    """Send to a paused target again; what waited goes out, in order.
+
+    \b
+    Example:
+      relay targets resume hours
+    """
+
+    async def start(services: Services) -> bool:
+        return await services.desk.resume(name, by=opened.operator())
+
+    _done(name, "resumed", changed=opened.ask(start), as_json=as_json)
+
+
+def _done(name: str, state: str, *, changed: bool, as_json: bool) -> None:
+    if as_json:
+        out.json_out({"target": name, "state": state, "changed": changed})
+    else:
+        out.say(f"{name} is {state}" if changed else f"{name} was not paused")

@@ -1,0 +1,99 @@
+"""What people ask about one event and decide about one delivery or target; the one door for CLI, API and dashboard."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from relay import telemetry
+from relay.errors import NotFoundError, RefusedError
+from relay.events import DeliveryState, EventRecord, EventState
+from relay.explain import Ahead, Around, explain
+from relay.pipeline import Outside
+from relay.store.reading import Reading
+from relay.store.store import Store
+
+_OPENABLE = (DeliveryState.WAITING, DeliveryState.DEAD, DeliveryState.CANCELLED, DeliveryState.SUPERSEDED)
+# These go again only when a person says why: the target may have them.
+_WITH_REASON = (DeliveryState.PARKED,)
+_WITH_FORCE = (DeliveryState.DELIVERED,)
+
+
+class Desk:
+    """Questions and decisions; the store knows whether they can be carried out."""
+
+    def __init__(self, *, store: Store, reading: Reading, outside: Outside, targets: Collection[str]) -> None:
+        self._store = store
+        self._reading = reading
+        self._outside = outside
+        self._targets = frozenset(targets)
+
+    async def explain(self, id_: str) -> list[str]:
+        """Where an event is and why, in sentences. Raises NotFoundError."""
+        record = await self._reading.event(id_)
+        deliveries = await self._reading.deliveries_of(record)
+        attempts = {one.target: await self._reading.attempts(id_, one.target) for one in deliveries if one.attempts}
+        return explain(record, deliveries, attempts, await self._around(record))
+
+    async def retry(self, id_: str, target: str, *, by: str, reason: str = "", force: bool = False) -> DeliveryState:
+        """Send one delivery again, now. The answer is WAITING, or SUPERSEDED where the target has a newer state.
+
+        Raises NotFoundError, or RefusedError: what is parked or forced needs a reason, what is delivered must be
+        forced, what is on the wire comes to its own end.
+        """
+        found = await self._reading.delivery(id_, target)
+        if target not in self._targets:
+            raise RefusedError(f"{target} is not in the configuration any more: nobody could send this")
+        if found.state in _WITH_FORCE and not force:
+            raise RefusedError(f"{target} has this event already: force it, with a reason, to send it once more")
+        if not reason and (force or found.state in _WITH_REASON):
+            what = "a forced retry" if force else "what is parked may have reached the target: a retry"
+            raise RefusedError(f"{what} needs a reason")
+        state = await self._store.reopen(
+            id_,
+            target,
+            now=self._outside.clock(),
+            states=(*_OPENABLE, *_WITH_REASON, *(_WITH_FORCE if force else ())),
+            force=force,
+            reason=f"retried by {by}" + (f": {reason}" if reason else ""),
+        )
+        self._outside.record(
+            telemetry.DeliverySettled(event=id_, target=target, state=state, reason=reason or "retried", by=by)
+        )
+        return state
+
+    async def pause(self, target: str, *, by: str, reason: str) -> None:
+        """Send nothing more to a target until it is resumed. Raises NotFoundError."""
+        self._known(target)
+        await self._store.pause(target, now=self._outside.clock(), by=by, reason=reason)
+        self._outside.record(telemetry.TargetPaused(target=target, reason=reason, by=by))
+
+    async def resume(self, target: str, *, by: str, reason: str = "") -> bool:
+        """Send to a target again; False when it was not paused. Raises NotFoundError."""
+        self._known(target)
+        was_paused = await self._store.resume(target)
+        if was_paused:
+            self._outside.record(telemetry.TargetResumed(target=target, reason=reason, by=by))
+        return was_paused
+
+    def _known(self, target: str) -> None:
+        if target not in self._targets:
+            raise NotFoundError(f"there is no target {target}; there are {', '.join(sorted(self._targets)) or 'none'}")
+
+    async def _around(self, record: EventRecord) -> Around:
+        now = self._outside.clock()
+        stats = await self._reading.stats(record.targets, now=now)
+        rows = stats["targets"]
+        ahead: dict[str, Ahead] = {}
+        place = await self._reading.place_of(record)
+        for target, head in place.ahead.items():
+            state = (await self._reading.delivery(head, target)).state.value if target else ""
+            ahead[target] = Ahead(event=head, state=state)
+        return Around(
+            now=now,
+            workers=stats["workers"],
+            in_work=place.in_work and record.state is EventState.ACCEPTED,
+            targets=self._targets,
+            paused={name: row["paused"] for name, row in rows.items() if row["paused"] is not None},
+            held={name: row["held_until"] for name, row in rows.items() if row["held_until"] is not None},
+            ahead=ahead,
+        )

@@ -1,0 +1,97 @@
+"""The API on events and their deliveries: what came in, where it stands, why, and once more."""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from relay.events import DeliveryState, EventState
+from relay.services import DeliveryFilter, EventFilter
+from relay.web import shapes
+from relay.web.asking import Query, body_of, json_answer, services_of
+from relay.web.problems import BAD_QUERY, Problem
+
+BY = "api"
+LARGEST_PORTAL = 2**63 - 1
+_SUBJECT = re.compile(r"[a-z][a-z0-9_]*/[A-Za-z0-9_-]+")
+
+
+class Retry(BaseModel):
+    """Body of a retry."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    force: bool = False
+    reason: str = Field(default="", max_length=500)
+
+
+async def list_events(request: Request) -> Response:
+    """Events that fit, newest first."""
+    query = Query(request)
+    wanted = EventFilter(
+        type=query.text("type"),
+        portal=query.number("portal", least=1, most=LARGEST_PORTAL),
+        subject=query.text("subject"),
+        state=query.choice("state", EventState),
+        target=query.text("target"),
+        since=query.moment("since"),
+        until=query.moment("until"),
+    )
+    limit, cursor = query.limit(), query.cursor()
+    query.done()
+    if wanted.subject is not None and not _SUBJECT.fullmatch(wanted.subject):
+        fault = {"parameter": "subject", "detail": "is not entity/id, such as shift/70010045"}
+        raise Problem(BAD_QUERY, "subject is not entity/id", errors=[fault])
+    found = await services_of(request).reading.list_events(wanted, limit=limit, cursor=cursor)
+    return json_answer(shapes.page([shapes.event_row(one) for one in found.rows], found, "events"))
+
+
+async def show_event(request: Request) -> Response:
+    """All that is kept of one event."""
+    reading = services_of(request).reading
+    record = await reading.event(request.path_params["event"])
+    return json_answer(shapes.event_detail(record, await reading.deliveries_of(record)))
+
+
+async def explain_event(request: Request) -> Response:
+    """Where one event is and why."""
+    event = request.path_params["event"]
+    return json_answer({"event": event, "explanation": await services_of(request).desk.explain(event)})
+
+
+async def list_deliveries(request: Request) -> Response:
+    """Deliveries that fit, newest event first."""
+    query = Query(request)
+    wanted = DeliveryFilter(
+        target=query.text("target"),
+        state=query.choice("state", DeliveryState),
+        type=query.text("type"),
+        portal=query.number("portal", least=1, most=LARGEST_PORTAL),
+        since=query.moment("since"),
+        until=query.moment("until"),
+    )
+    limit, cursor = query.limit(), query.cursor()
+    query.done()
+    found = await services_of(request).reading.list_deliveries(wanted, limit=limit, cursor=cursor)
+    return json_answer(shapes.page([shapes.delivery_row(one) for one in found.rows], found, "deliveries"))
+
+
+async def show_delivery(request: Request) -> Response:
+    """One delivery and its attempts."""
+    reading = services_of(request).reading
+    event, target = request.path_params["event"], request.path_params["target"]
+    found = await reading.delivery(event, target)
+    tried = [shapes.attempt(one) for one in await reading.attempts(event, target)]
+    return json_answer({**shapes.delivery(found), "tried": tried})
+
+
+async def retry_delivery(request: Request) -> Response:
+    """Send one delivery again, now."""
+    services = services_of(request)
+    event, target = request.path_params["event"], request.path_params["target"]
+    wish = await body_of(request, Retry)
+    await services.desk.retry(event, target, by=BY, reason=wish.reason, force=wish.force)
+    return json_answer(shapes.delivery(await services.reading.delivery(event, target)))

@@ -1,0 +1,117 @@
+"""For machines that watch: is the process alive, can it take events, and what does it count."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from relay import telemetry
+from relay.errors import StoreError
+from relay.services import Services
+from relay.settings import Settings
+from relay.web.access import check_bearer, token_of
+from relay.web.asking import json_answer, services_of
+
+_RETRY_AFTER = "5"
+_OPEN, _HELD, _PAUSED = 0.0, 1.0, 2.0
+
+
+async def healthz(_request: Request) -> Response:
+    """The process lives; nothing else is asked."""
+    return json_answer({"status": "ok"})
+
+
+async def readyz(request: Request) -> Response:
+    """Whether events can be taken: the store takes a write, and we are not stopping.
+
+    Workers are told about and are no reason for a 503: the receiver takes events without any.
+    """
+    services = services_of(request)
+    problem = await _store_problem(services)
+    live = await _live(services) if problem is None else None
+    draining: bool = request.app.state.draining
+    ready = problem is None and not draining
+    body = {
+        "status": "ready" if ready else "draining" if draining else "store",
+        "store": {
+            "writable": problem is None,
+            "problem": problem,
+            "findings": [str(one) for one in services.findings if one.level == "error"],
+        },
+        "workers": live[0] if live else None,
+        "drains": live[1] if live else None,
+    }
+    return json_answer(body, status=200 if ready else 503, headers={} if ready else {"retry-after": _RETRY_AFTER})
+
+
+async def metrics(request: Request) -> Response:
+    """Prometheus text: what this process counted, and gauges just read from the store."""
+    services = services_of(request)
+    if not _is_open(services.settings):
+        check_bearer(request.scope["headers"], token_of(services.settings))
+    page = services.telemetry.render(await _gauges(services))
+    return Response(page, media_type=telemetry.CONTENT_TYPE, headers={"cache-control": "no-store"})
+
+
+async def _store_problem(services: Services) -> str | None:
+    """Why the store takes no write, or None.
+
+    Claiming the data format is a write that changes nothing: Redis refuses it whenever it would refuse an event.
+    """
+    try:
+        async with asyncio.timeout(services.settings.relay.store_timeout):
+            await services.shelf.claim_format()
+    except StoreError as error:
+        return str(error)
+    except TimeoutError:
+        return f"the store did not answer within {services.settings.relay.store_timeout:g} s"
+    return None
+
+
+async def _live(services: Services) -> tuple[int, int] | None:
+    try:
+        async with asyncio.timeout(services.settings.relay.store_timeout):
+            return await services.store.live(now=services.clock())
+    except (StoreError, TimeoutError):
+        return None
+
+
+async def _gauges(services: Services) -> Mapping[str, float | Mapping[str, float]]:
+    """Read from the store when somebody asks; without a store there are only the counters of this process."""
+    try:
+        async with asyncio.timeout(services.settings.relay.store_timeout):
+            stats = await services.reading.stats(tuple(services.settings.targets), now=services.clock())
+    except (StoreError, TimeoutError):
+        return {}
+    rows: Mapping[str, Mapping[str, Any]] = stats["targets"]
+    return {
+        "queue_depth": {"events": stats["events_waiting"], **{name: row["waiting"] for name, row in rows.items()}},
+        "oldest_pending_seconds": {name: row["oldest_waiting_seconds"] or 0.0 for name, row in rows.items()},
+        "dead_letters": {name: row["dead"] for name, row in rows.items()},
+        "parked": {name: row["parked"] for name, row in rows.items()},
+        "circuit_state": {name: _circuit(row) for name, row in rows.items()},
+        "open_events": stats["open"],
+        "workers": stats["workers"],
+        "quarantine_bodies": stats["quarantine"],
+    }
+
+
+def _circuit(row: Mapping[str, Any]) -> float:
+    if row["paused"] is not None:
+        return _PAUSED
+    return _OPEN if row["held_until"] is None else _HELD
+
+
+def _is_open(settings: Settings) -> bool:
+    """Whether anybody who can reach /metrics may read it: on loopback, with nothing in front that others reach."""
+    if settings.relay.public_url is not None:
+        return False
+    try:
+        return ipaddress.ip_address(settings.relay.bind).is_loopback
+    except ValueError:
+        return settings.relay.bind == "localhost"
