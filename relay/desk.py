@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection
 
 from relay import telemetry
@@ -86,7 +87,10 @@ class Desk:
         ahead: dict[str, Ahead] = {}
         place = await self._reading.place_of(record)
         for target, head in place.ahead.items():
-            state = (await self._reading.delivery(head, target)).state.value if target else ""
+            state = ""
+            if target:
+                with contextlib.suppress(NotFoundError):
+                    state = (await self._reading.delivery(head, target)).state.value
             ahead[target] = Ahead(event=head, state=state)
         return Around(
             now=now,

@@ -25,7 +25,7 @@ SUPERSEDABLE_SUFFIXES = (".updated", "payroll_line.corrected")
 OPPOSITES: Mapping[str, tuple[str, ...]] = {
     "approved": ("unapproved", "declined", "cancelled"),
     "unapproved": ("approved",),
-    "declined": ("approved",),
+    "declined": ("approved", "cancelled"),
     "cancelled": ("approved", "declined"),
     "assigned": ("unassigned",),
     "unassigned": ("assigned",),

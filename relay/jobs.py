@@ -22,6 +22,9 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from relay.errors import StoreUnavailable
 
+# What arq's frame can end with when Redis goes away.
+FRAME_ERRORS = (RedisError, OSError)
+
 DRAIN = "drain"
 REPLAY = "replay"
 ERRAND = "errand"

@@ -12,7 +12,6 @@ from typing import Any
 from arq import func
 from arq.cron import cron
 from arq.worker import Worker
-from redis.exceptions import RedisError
 
 from relay import __version__, jobs, telemetry
 from relay.drain import Drain, Pace
@@ -22,6 +21,28 @@ from relay.services import Services
 DRAINS_PER_WORKER = 2
 SWEEP_EVERY = 5
 _HEARTBEAT_LIFE = 15.0
+_FRAME_PAUSE = 0.5
+
+
+class _Frame(Worker):
+    """arq's worker, but for its end at the first broken connection: the drains that it runs must not go with it.
+
+    Its claim of a job turns a lost connection into a WatchError that no retry of the pool sees.
+    """
+
+    def __init__(self, *, trouble: Callable[[Exception], None], **settings: Any) -> None:
+        super().__init__(**settings)
+        self._trouble = trouble
+
+    async def _poll_iteration(self) -> None:
+        try:
+            await super()._poll_iteration()
+        except (RedisError, OSError) as error:
+            self._trouble(error)
+            await asyncio.sleep(_FRAME_PAUSE)
+            # A claim that broke off keeps its slot, and nothing runs that would give it back.
+            for _ in range(self.job_counter - sum(not task.done() for task in self.tasks.values())):
+                self._release_sem_dec_counter_on_complete()
 
 
 class WorkerProcess:
@@ -62,7 +83,8 @@ class WorkerProcess:
         self._stop.set()
 
     def _frame(self) -> Worker:
-        return Worker(
+        return _Frame(
+            trouble=self._frame_trouble,
             functions=[
                 func(self._guarded(self._drain), name=jobs.DRAIN, max_tries=1_000_000),
                 func(self._guarded(self._replay), name=jobs.REPLAY, max_tries=1_000_000),
@@ -83,7 +105,7 @@ class WorkerProcess:
             health_check_interval=10,
             on_startup=self._guarded(self._begin),
             handle_signals=False,
-            job_timeout=jobs.JOB_TIMEOUT,
+            job_timeout=self._job_timeout,
             max_jobs=DRAINS_PER_WORKER * 3 + 6,
             # Above all that can ever be claimed at once: arq reads only the head of its queue.
             queue_read_limit=2000,
@@ -94,6 +116,14 @@ class WorkerProcess:
             job_deserializer=jobs.deserialize,
             log_results=False,
         )
+
+    @property
+    def _job_timeout(self) -> float:
+        """A drain finishes what it holds after its life: arq must not cut it off before a stop would."""
+        return max(jobs.JOB_TIMEOUT, self._pace.life + self._services.settings.relay.shutdown_grace + 10.0)
+
+    def _frame_trouble(self, error: Exception) -> None:
+        self._record(telemetry.StoreTrouble(reason=f"the worker's frame has no store ({type(error).__name__})"))
 
     async def _wind_down(self, frame: Worker) -> None:
         """Let the drains finish what they hold, at most for the grace."""
@@ -107,11 +137,11 @@ class WorkerProcess:
         main.cancel()
         results = await asyncio.gather(main, return_exceptions=True)
         for error in results:
-            if isinstance(error, RedisError | OSError):
+            if isinstance(error, jobs.FRAME_ERRORS):
                 self._record(telemetry.StoreTrouble(reason=f"the worker's frame ended ({type(error).__name__})"))
             elif isinstance(error, Exception):
                 self._record(telemetry.OwnFault(where="worker", error=error))
-        with contextlib.suppress(RedisError, OSError, asyncio.CancelledError):
+        with contextlib.suppress(*jobs.FRAME_ERRORS, asyncio.CancelledError):
             await frame.close()
         if not self._stop.is_set():
             with contextlib.suppress(TimeoutError):

@@ -89,9 +89,8 @@ async def findings_of(services: Services) -> list[dict[str, Any]]:
         row = await checked(services, name)
         if not row["ok"]:
             found.append(_finding("error", f"portals.{name}", finding(row)))
-    for name in services.settings.targets:
-        if reason := await services.unreachable(name):
-            found.append(_finding("error", f"targets.{name}", reason))
+    reasons = {name: await target.unreachable() for name, target in services.targets.items()}
+    found += [_finding("error", f"targets.{name}", reason) for name, reason in reasons.items() if reason]
     gone = [name for name in await services.reading.known_targets() if name not in services.settings.targets]
     stats = await services.reading.stats(tuple(gone), now=services.clock())
     for name, one in stats["targets"].items():

@@ -23,6 +23,7 @@ TargetName = Annotated[str | None, typer.Argument(metavar="[TARGET]", help="The 
 
 @app.command("list")
 def list_(
+    *,
     state: Annotated[DeliveryState | None, typer.Option(help="Only those in this state.")] = None,
     target: Annotated[str | None, typer.Option(help="Only those to this target.")] = None,
     type_: Annotated[str | None, typer.Option("--type", help='Type or pattern, such as "planday.shift.*".')] = None,

@@ -26,6 +26,7 @@ Cursor = Annotated[str | None, typer.Option(help="Where the page before this one
 
 @app.command("list")
 def list_(
+    *,
     type_: Annotated[str | None, typer.Option("--type", help='Type or pattern, such as "planday.shift.*".')] = None,
     state: Annotated[EventState | None, typer.Option(help="Only those in this state.")] = None,
     target: Annotated[str | None, typer.Option(help="Only those routed to this target.")] = None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import typer
 
 from relay.cli import (
@@ -43,6 +45,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
+command: Callable[..., None]
 for command in (
     demo.demo,
     serving.up,

@@ -64,7 +64,20 @@ def telemetry(loaded: Settings, *, role: str, quiet: bool = False) -> Telemetry:
         role=role,
     )
     told.configure()
+    told.hide(*_secrets(loaded))
     return told
+
+
+def _secrets(loaded: Settings) -> list[str]:
+    """Every secret that this role has read, so that no log line shows one."""
+    portals, targets = loaded.portals.values(), loaded.targets.values()
+    found = [
+        loaded.store.url,
+        *(portal.refresh_token for portal in portals),
+        *(target.url for target in targets),
+        *(secret for target in targets for secret in getattr(target, "signing_secret", ())),
+    ]
+    return [secret.reveal() for secret in found if secret is not None and secret.resolved]
 
 
 def operator() -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
-# Piped output has no width: nothing in it is cut or wrapped.
+# Nothing is cut or folded: a long line can be read and copied in any terminal, half an id cannot.
 _NO_WIDTH = 100_000
 
 
@@ -43,10 +43,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str =
     for row in rows:
         count += 1
         shown.add_row(*(Text(cell(value), style=_STATES.get(str(value), "")) for value in row))
-    if count:
-        console().print(shown)
-    else:
+    if not count:
         say(empty)
+        return
+    screen = console()
+    with screen.capture() as captured:
+        screen.print(shown)
+    # The last column is padded like the others; nobody wants to copy that.
+    sys.stdout.write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")
 
 
 def facts(pairs: Mapping[str, Any]) -> None:
@@ -69,7 +73,7 @@ def console(stream: IO[str] | None = None) -> Console:
         markup=False,
         emoji=False,
         no_color=plain or bool(os.environ.get("NO_COLOR")),
-        width=_NO_WIDTH if plain else None,
+        width=_NO_WIDTH,
     )
 
 

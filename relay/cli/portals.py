@@ -31,7 +31,7 @@ def list_(as_json: out.AsJson = False) -> None:
     if as_json:
         out.json_out({"portals": rows})
         return
-    out.table(("name", "id", "api", "feeds"), (row.values() for row in rows), empty="no portals are configured")
+    out.table(("name", "id", "api", "feeds"), (tuple(row.values()) for row in rows), empty="no portals are configured")
 
 
 @app.command()

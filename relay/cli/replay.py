@@ -22,6 +22,7 @@ PlanId = Annotated[str, typer.Argument(metavar="PLAN", help="The plan's id (plan
 
 @app.command()
 def plan(
+    *,
     target: Annotated[str | None, typer.Option(help="Only deliveries to this target.")] = None,
     type_: Annotated[str | None, typer.Option("--type", help='Type or pattern, such as "planday.shift.*".')] = None,
     portal: Annotated[int | None, typer.Option(help="Only those of this portal (its id).")] = None,

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from relay.cli import exits, opened, out
 from relay.cli.parent import WithParent, end_with_parent
-
-if TYPE_CHECKING:
-    from relay.settings import Settings
 
 Port = Annotated[int | None, typer.Option(min=0, max=65535, help="The receiver's port; wins over the settings.")]
 
@@ -29,10 +25,9 @@ def web(with_parent: WithParent = None) -> None:
       PORT=8080 RELAY_LOG_FORMAT=json relay web
     """
     end_with_parent(with_parent)
-    from relay.web.server import serve
+    from relay.web.server import run
 
-    loaded = opened.settings("web")
-    serve(loaded)
+    run(opened.settings("web"))
 
 
 def worker(with_parent: WithParent = None) -> None:
@@ -50,14 +45,14 @@ def worker(with_parent: WithParent = None) -> None:
     loaded = opened.settings("worker")
     telemetry = opened.telemetry(loaded, role="worker")
 
-    async def run() -> None:
+    async def work() -> None:
         from relay.services import open_services
         from relay.worker import WorkerProcess
 
         async with open_services(loaded, worker=True, telemetry_=telemetry) as services:
             await WorkerProcess(services).run()
 
-    asyncio.run(run())
+    asyncio.run(work())
 
 
 def simulator(

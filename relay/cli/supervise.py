@@ -75,7 +75,7 @@ class Supervisor:
                 process.kill()
 
     async def _keep(self, program: Program) -> None:
-        wait = FIRST_WAIT
+        wait, first = FIRST_WAIT, True
         while not self._stopping.is_set():
             began = time.monotonic()
             process = await _start(program)
@@ -86,12 +86,13 @@ class Supervisor:
             self._running.pop(program.name, None)
             if self._stopping.is_set():
                 return
-            if code == 2:
-                # Its configuration is refused: starting it again changes nothing.
+            if code == 2 and first:
+                # Its configuration is refused. Later on a 2 can also mean that the store is gone for the moment.
                 self.given_up = code
                 self._tell(f"{program.name} cannot start, see above")
                 self.done.set()
                 return
+            first = False
             if time.monotonic() - began > STEADY:
                 wait = FIRST_WAIT
             self._tell(f"{program.name} ended ({_how(code)}), starting it again in {wait:g} s")

@@ -52,8 +52,8 @@ def list_(as_json: out.AsJson = False) -> None:
     )
 
 
-@app.command()
-def test(name: Name, as_json: out.AsJson = False) -> None:
+@app.command("test")
+def try_(name: Name, as_json: out.AsJson = False) -> None:
     """Send a `relay.test` event to one target, past all queues, and show request and answer.
 
     Exit code 1 when the target did not take it.

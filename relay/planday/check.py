@@ -77,7 +77,10 @@ async def check(name: str, portal: Portal, client: PortalClient, *, shift_types:
         if (await client.auth.state()).lost_why == OTHER_PORTAL:
             raise WrongPortal(f"portal {name}: {OTHER_PORTAL}") from None
         raise
-    info = await client.record(endpoints.PORTAL)
+    try:
+        info = await client.record(endpoints.PORTAL)
+    except ScopeMissing:
+        info = {"id": portal.id}
     if info.get("id") != portal.id:
         raise WrongPortal(f"portal {name}: {OTHER_PORTAL}")
     zone = _text(info.get("timeZone"))

@@ -164,4 +164,6 @@ class PortalClient:
         except ScopeMissing:
             return None
         number = info.get("id")
-        return number if isinstance(number, int) else None
+        if not isinstance(number, int):
+            raise PlandayUnavailable(f"{endpoints.PORTAL.template}: the answer does not say whose it is")
+        return number

@@ -180,6 +180,8 @@ class Planday:
             else:
                 missing.append(_missing(target, result))
         zone = home.fields.get("timeZone") if isinstance(home, Record) else None
+        if isinstance(home, Record) and kind != "portal":
+            related["portal"] = home
         return self._composed(kind, record, related, missing, zone=zone)
 
     async def _follow_account(

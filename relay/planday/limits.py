@@ -48,12 +48,13 @@ class RateHeaders:
         """Total: garbage gives None, never an error."""
         quota, portal, client = _limit(headers.get("x-ratelimit-limit", ""))
         remaining = _number(headers.get("x-ratelimit-remaining"))
+        reset = _number(headers.get("x-ratelimit-reset"))
         return cls(
             quota=quota,
             portal_policy=portal,
             client_policy=client,
             remaining=None if remaining is None else int(remaining),
-            reset=_number(headers.get("x-ratelimit-reset")),
+            reset=None if reset is None else min(reset, _LONGEST_WAIT),
         )
 
     def window(self) -> tuple[str, int] | None:
@@ -72,7 +73,7 @@ class RateHeaders:
         if text is None:
             return None
         if (seconds := _number(text)) is not None:
-            return seconds
+            return min(seconds, _LONGEST_WAIT)
         try:
             at = parsedate_to_datetime(text)
         except (ValueError, OverflowError):
@@ -132,9 +133,7 @@ class Limiter:
         """Let nobody call before a 429 is over."""
         window = headers.window()
         scope = window[0] if window else "portal"
-        await self._shared.note(
-            portal=self._portal, client=self._client, now=self._clock(), blocked=(scope, min(seconds, _LONGEST_WAIT))
-        )
+        await self._shared.note(portal=self._portal, client=self._client, now=self._clock(), blocked=(scope, seconds))
 
     async def budget(self) -> tuple[float, tuple[tuple[str, int, int, int], ...]]:
         """How long a call would have to wait now, and what is left per (scope, window, limit)."""
@@ -164,7 +163,7 @@ class Limiter:
         # While there is plenty, our own count is good enough and the extra step is not worth it.
         if headers.remaining * 2 > headers.quota:
             return None
-        return (*window, headers.remaining, headers.reset)
+        return (*window, headers.remaining, min(headers.reset, float(window[1])))
 
 
 def jitter() -> float:

@@ -1,6 +1,6 @@
 """Settings: one TOML file and the environment, checked whole at start, every fault with its path."""
 
-from relay.settings.load import ROLES, Role, load, load_mapping, schema, shown
+from relay.settings.load import ROLES, Role, load, load_mapping, revealed, schema, shown
 from relay.settings.models import Environment, Portal, Relay, Settings, Store
 from relay.settings.sources import Source
 from relay.settings.targets import Rate, Retry, SlackTarget, Target, WebhookTarget
@@ -25,6 +25,7 @@ __all__ = [
     "WebhookTarget",
     "load",
     "load_mapping",
+    "revealed",
     "schema",
     "shown",
 ]

@@ -15,7 +15,7 @@ from relay.errors import ConfigError, Fault
 from relay.settings import faults as plain
 from relay.settings.environ import MAKE_KEY, SECTIONS, environment, overlay
 from relay.settings.models import Environment, Settings
-from relay.settings.values import Secret, duration, is_reference
+from relay.settings.values import Secret, Text, duration, is_reference
 
 Role = Literal["web", "worker", "store", "all"]
 
@@ -87,6 +87,16 @@ def schema() -> dict[str, Any]:
 def shown(settings: Settings) -> dict[str, Any]:
     """The settings as they are in force, secrets as their references."""
     return dict(json.loads(settings.model_dump_json(exclude_none=True)))
+
+
+def revealed(settings: Settings) -> tuple[str, ...]:
+    """Every secret that this role has read, so that no log line shows one (`Telemetry.hide`)."""
+    own = settings.environment
+    found = [secret for section in SECTIONS for _, secret in _secrets(getattr(settings, section), section)]
+    values = [secret.reveal() for secret in found if secret.resolved and not isinstance(secret, Text)]
+    values += [own.admin_token.reveal()] if own.admin_token else []
+    values += own.encryption_keys.reveal().split(",") if own.encryption_keys else []
+    return tuple(values)
 
 
 def _path(environ: Mapping[str, str], path: Path | None) -> Path | None:

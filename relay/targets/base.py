@@ -6,7 +6,9 @@ failed call means, is the same for all.
 
 from __future__ import annotations
 
+import asyncio
 import re
+import socket
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -169,6 +171,17 @@ class Target(ABC):
             # It may have been sent: a target that does not dedupe must not get it twice for a fault of ours.
             outcome, reason = Outcome.UNKNOWN, _ours("sending", fault)
         return Result(outcome=outcome, reason=reason, request_headers=kept)
+
+    async def unreachable(self) -> str | None:
+        """Why its address cannot be sent to, or None. Resolves the name and asks the guard; sends nothing."""
+        port = self.url.port or (443 if self.url.scheme == "https" else 80)
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(self.url.host, port, type=socket.SOCK_STREAM)
+        except OSError:
+            return f"{self.url.host} cannot be resolved"
+        policy = _policy(self.settings)
+        reasons = (policy.check_address(str(address[0]), port) for *_, address in found)
+        return next((reason for reason in reasons if reason), None)
 
     async def aclose(self) -> None:
         """Close its connections."""

@@ -1,0 +1,1 @@
+"""The HTTP side: the door for senders, health and metrics, the operator's API."""

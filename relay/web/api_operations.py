@@ -177,7 +177,7 @@ async def stats(request: Request) -> Response:
     """Totals, and what waits, failed and was delivered per target; targets that left the configuration too."""
     services = services_of(request)
     names = tuple(dict.fromkeys([*services.settings.targets, *await services.reading.known_targets()]))
-    return json_answer(await services.reading.stats(names, now=services.clock()))
+    return json_answer(shapes.stats(await services.reading.stats(names, now=services.clock())))
 
 
 async def config(request: Request) -> Response:

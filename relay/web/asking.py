@@ -77,7 +77,8 @@ class Query:
     def text(self, name: str, *, longest: int = 200) -> str | None:
         value = self._left.pop(name, None)
         if value is not None and not 1 <= len(value) <= longest:
-            return self._fault(name, f"is not a text of 1 to {longest} characters")
+            self._fault(name, f"is not a text of 1 to {longest} characters")
+            return None
         return value
 
     def number(self, name: str, *, least: int, most: int) -> int | None:
@@ -85,7 +86,8 @@ class Query:
         if value is None:
             return None
         if not (value.isascii() and value.isdigit() and len(value) < 20 and least <= int(value) <= most):
-            return self._fault(name, f"is not a whole number, {least} to {most}")
+            self._fault(name, f"is not a whole number, {least} to {most}")
+            return None
         return int(value)
 
     def choice(self, name: str, choices: type[Choice]) -> Choice | None:
@@ -93,7 +95,8 @@ class Query:
         if value is None:
             return None
         if value not in {one.value for one in choices}:
-            return self._fault(name, f"is none of {', '.join(choices)}")
+            self._fault(name, f"is none of {', '.join(choices)}")
+            return None
         return choices(value)
 
     def moment(self, name: str) -> float | None:
@@ -101,7 +104,8 @@ class Query:
         try:
             return None if value is None else moment(value, now=self._now)
         except ValueError as error:
-            return self._fault(name, f"is {error}")
+            self._fault(name, f"is {error}")
+            return None
 
     def limit(self) -> int:
         return self.number("limit", least=1, most=MOST_ROWS) or USUAL_ROWS
@@ -109,7 +113,8 @@ class Query:
     def cursor(self) -> str | None:
         value = self._left.pop("cursor", None)
         if value is not None and not _CURSOR.fullmatch(value):
-            return self._fault("cursor", "is not one that a page of ours gave")
+            self._fault("cursor", "is not one that a page of ours gave")
+            return None
         return value
 
     def done(self) -> None:
@@ -144,7 +149,9 @@ async def body_of(request: Request, model: type[Body]) -> Body:
 def body_problem(faults: Sequence[tuple[str, str]]) -> Problem:
     """A 422 for faults at JSON pointers."""
     errors = [{"pointer": pointer, "detail": detail} for pointer, detail in faults]
-    return Problem(BAD_BODY, "; ".join(f"{pointer or '(the body)'}: {detail}" for pointer, detail in faults[:10]), errors=errors)
+    return Problem(
+        BAD_BODY, "; ".join(f"{pointer or '(the body)'}: {detail}" for pointer, detail in faults[:10]), errors=errors
+    )
 
 
 def _pointer(place: Sequence[int | str]) -> str:

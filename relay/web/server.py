@@ -8,7 +8,7 @@ import math
 import signal
 import socket
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 
 import uvicorn
 from starlette.applications import Starlette
@@ -29,9 +29,7 @@ Ready = Callable[[int], None]
 
 def run(settings: Settings, *, ready: Ready | None = None) -> None:
     """`serve` in an event loop of its own, uvloop where it is installed, with logging set up."""
-    told = telemetry.Telemetry(
-        log_format=settings.environment.log_format, level=settings.relay.log_level, role="web"
-    )
+    told = telemetry.Telemetry(log_format=settings.environment.log_format, level=settings.relay.log_level, role="web")
     told.configure()
     told.hide(*_secrets(settings))
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -57,9 +55,7 @@ async def serve(
 
             def started() -> None:
                 address = f"http://{_host(settings.relay.bind)}:{port}"
-                services.telemetry.record(
-                    telemetry.ServiceStarted(role="web", version=__version__, address=address)
-                )
+                services.telemetry.record(telemetry.ServiceStarted(role="web", version=__version__, address=address))
                 if ready is not None:
                     ready(port)
 
@@ -71,9 +67,7 @@ async def serve(
                     return
                 app.state.draining = True
                 server.should_exit = True
-                services.telemetry.record(
-                    telemetry.ServiceStopping(role="web", version=__version__, reason=reason)
-                )
+                services.telemetry.record(telemetry.ServiceStopping(role="web", version=__version__, reason=reason))
 
             async with _told_to_leave(leave, stop):
                 await server.serve([listener])
@@ -104,6 +98,7 @@ def _config(app: Starlette, settings: Settings) -> uvicorn.Config:
         # The services are open already, so that what they raise reaches the caller as it is.
         lifespan="off",
         log_config=None,
+        log_level="warning",
         access_log=False,
         server_header=False,
         # Nothing here depends on who the client says it is.
@@ -134,7 +129,7 @@ def _listening(bind: str, port: int) -> socket.socket:
 
 
 @contextlib.asynccontextmanager
-async def _told_to_leave(leave: Callable[[str], None], stop: asyncio.Event | None):  # type: ignore[no-untyped-def]
+async def _told_to_leave(leave: Callable[[str], None], stop: asyncio.Event | None) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
     handled = []
     # Only a main thread hears signals, and not every system's loop takes them.

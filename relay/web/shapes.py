@@ -130,6 +130,12 @@ def target(name: str, settings: Target, row: Mapping[str, Any]) -> dict[str, Any
     }
 
 
+def stats(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The totals as the store tells them."""
+    rows = {name: {**row, "held_until": _instant(row["held_until"])} for name, row in found["targets"].items()}
+    return {**found, "targets": rows}
+
+
 def quarantined(one: Quarantined, *, whole: bool) -> dict[str, Any]:
     """A body that could not be read; a list leaves the body itself out."""
     shown = {

@@ -257,12 +257,11 @@ class Relay:
         """Start it again with its data, under the same address."""
         await asyncio.to_thread(self.store.start)
 
-    async def held(self) -> set[str]:
-        """Ids of all events under a lease, their own or one of a delivery of theirs."""
-        found: set[bytes] = set()
-        for key in [self.keys.leased_events, *await self.redis.keys(self.keys.leased_deliveries("*"))]:
-            found |= set(await self.redis.zrange(key, 0, -1))
-        return {one.decode() for one in found}
+    async def held(self) -> tuple[set[str], set[str]]:
+        """Ids of the events under a lease: while they were enriched or routed, and while they were sent to `hooks`."""
+        leases = (self.keys.leased_events, self.keys.leased_deliveries("hooks"))
+        events, sent = [{one.decode() for one in await self.redis.zrange(key, 0, -1)} for key in leases]
+        return events, sent
 
     async def left(self) -> int:
         """How many accepted events have work left."""

@@ -7,7 +7,7 @@ import contextlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -67,18 +67,15 @@ class Sender:
         *,
         connections: int = 8,
         patience: float = 60.0,
-        on_ack: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """Post all, each again until it is accepted (TimeoutError after `patience`); `on_ack` hears how many are."""
+        """Post all, each again until it is accepted; raises TimeoutError after `patience` seconds."""
         waiting = iter(events)
-        began = len(self.acked)
 
         async def one() -> None:
             line = _Line(self.port)
             try:
                 for event in waiting:
                     await self._insist(line, event)
-                    on_ack(len(self.acked) - began)
             finally:
                 await line.close()
 

@@ -42,7 +42,7 @@ class Sink:
         self.under_way: dict[int, Arrival] = {}
         self.port = 0
         self._changed = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()  # one per open connection
 
     @property
     def url(self) -> str:
@@ -53,8 +53,17 @@ class Sink:
         """Requests per idempotency key."""
         return Counter(arrival.key for arrival in self.arrivals)
 
+    @property
+    def doubled(self) -> int:
+        """Requests beyond the first of each key."""
+        return len(self.arrivals) - len(self.counts)
+
+    @property
+    def connections(self) -> int:
+        return len(self._tasks)
+
     async def until(self, check: Callable[[], bool], *, within: float) -> bool:
-        """Wait until `check` holds, looking after every request; False when time ran out."""
+        """Wait until `check` holds, looking whenever something happened; False when time ran out."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):
                 while not check():
@@ -77,7 +86,11 @@ class Sink:
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._serve(reader, writer))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._closed)
+
+    def _closed(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._changed.set()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

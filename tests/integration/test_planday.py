@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ import redis.asyncio
 
 from relay.errors import PlandayUnavailable
 from relay.fields import KINDS
+from relay.simulator.faults import Fault
 from relay.simulator.flavours import BISTRO, DEACTIVATED, HARBOUR, HIDDEN, HUGE_SHIFT_ID, IDA, SICK_LEAVE
 from tests.integration.planday_world import World
 
@@ -54,7 +56,7 @@ async def test_each_entity_comes_with_what_it_refers_to(
     """Complete, with documented calls only."""
     found = await world.enrich(world.planday(), type_, number)
     assert (found.state, found.missing) == ("complete", ())
-    assert set(found.related) == related
+    assert set(found.related) == (related if ".portal." in type_ else related | {"portal"})
     assert found.object is not None
     assert found.object.get("id", number) == number
     assert found.zone == "Europe/Copenhagen"
@@ -555,3 +557,67 @@ async def test_closing_ends_what_is_under_way(world: World) -> None:
     await planday.aclose()
     await asyncio.gather(task, return_exceptions=True)
     assert {t for t in asyncio.all_tasks() if t is not asyncio.current_task()} == set()
+
+
+# Rare answers ---------------------------------------------------------------------------------
+
+
+async def test_a_hint_at_a_person_who_left_does_not_hide_a_punch(world: World) -> None:
+    """Planday answers 400 for such a person; the search goes on without the hint."""
+    world.simulator.faults.add(Fault(PUNCHES, "status", status=400, count=2))
+    more = {"extensions": {"employeeid": str(IDA)}}
+    found = await world.enrich(world.planday(), "planday.punchclock_entry.started", 8800123, **more)
+    assert found.object is not None
+    assert world.asked()[PUNCHES] == 3
+
+
+async def test_a_list_that_does_not_hold_still_is_no_proof_that_something_is_gone(world: World) -> None:
+    """Only a quiet list says that a record is not in it."""
+    inner = httpx.ASGITransport(world.app)
+    total = itertools.count(5)
+
+    class Restless(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if request.url.path != PUNCHES:
+                return await inner.handle_async_request(request)
+            rows = [{"id": next(total)}]
+            return httpx.Response(200, json={"paging": {"total": next(total), "limit": 1}, "data": rows})
+
+    with pytest.raises(PlandayUnavailable, match="hold still"):
+        await world.enrich(world.planday(transport=Restless()), "planday.punchclock_entry.started", 1)
+
+
+async def test_an_account_out_of_reach_makes_an_absence_partial(world: World) -> None:
+    """The request itself is there."""
+    world.simulator.faults.add(Fault("/absence/v1.0/accounts", "status", status=403, count=-1))
+    planday = world.planday("class:A", "class:G")
+    found = await world.enrich(planday, "planday.absence_request.approved", 66013)
+    assert found.missing == ("account_type: 403 scope absence:read",)
+    world.simulator.portals[BISTRO].absence_requests[66012]["employeeId"] = None
+    found = await world.enrich(planday, "planday.absence_request.created", 66012)
+    assert (found.state, set(found.related)) == ("complete", {"portal"})
+
+
+async def test_a_check_says_what_it_could_not_find_out(world: World) -> None:
+    """A read that fails otherwise proves nothing about its scope."""
+    world.simulator.faults.add(Fault("/absence/*", "503", count=-1))
+    world.simulator.faults.add(Fault("/hr/v1.0/departments", "status", status=400, count=-1))
+    check = await world.planday("class:G").check("bistro")
+    assert check.scopes["absence:read"] == check.scopes["department:read"] == "unknown"
+    assert check.scopes["shifttype:read"] == "ok"
+    assert check.missing == ()
+    assert {(item.scope, item.window) for item in check.budget} == {
+        ("portal", 1),
+        ("portal", 60),
+        ("client", 1),
+        ("client", 60),
+    }
+
+
+async def test_being_away_for_one_related_record_lets_the_event_wait(world: World) -> None:
+    """Later everything may be there: an event is not sent out poorer because of a hiccup."""
+    world.simulator.faults.add(Fault("/hr/v1.0/departments/*", "503", count=3))
+    planday = world.planday()
+    with pytest.raises(PlandayUnavailable):
+        await world.enrich(planday, "planday.shift.updated", SHIFT)
+    assert (await world.enrich(planday, "planday.shift.updated", SHIFT)).state == "complete"

@@ -354,3 +354,40 @@ async def test_a_portal_that_nobody_used_is_untried(world: World) -> None:
         ("portal", 60, 750),
     ]
     assert world.calls == []
+
+
+async def test_a_token_that_is_dead_from_the_start_is_recorded(world: World) -> None:
+    """The refresh works and the API refuses, at the very first use."""
+    world.simulator.authorisation(BISTRO).fate = "api-401"
+    planday = world.planday()
+    with pytest.raises(AuthorizationLost, match="401"):
+        await look(world, planday)
+    assert world.asked() == {TOKEN: 2, "/portal/v1.0/info": 2}
+    with pytest.raises(AuthorizationLost, match="401"):
+        await planday.set_token("bistro", REFRESH_TOKENS[BISTRO])
+
+
+async def test_a_token_may_not_be_allowed_to_say_whose_it_is(world: World) -> None:
+    """The scope of portal info is documented nowhere: without it events are enriched all the same."""
+    world.simulator.faults.add(Fault("/portal/*", "status", status=403, count=-1))
+    planday = world.planday()
+    await look(world, planday)
+    assert (await planday.status("bistro")).authorisation == "ok"
+    assert (await planday.check("bistro")).portal_name is None
+
+
+async def test_an_answer_that_does_not_say_whose_the_token_is_confirms_nothing(world: World) -> None:
+    """The event waits; no record is read with a token that may be another portal's."""
+    world.simulator.portals[BISTRO].info["id"] = "4100001"
+    with pytest.raises(PlandayUnavailable, match="whose"):
+        await look(world, world.planday())
+    assert set(world.asked()) == {TOKEN, "/portal/v1.0/info"}
+
+
+async def test_a_401_for_a_token_that_was_replaced_meanwhile_is_no_loss(world: World) -> None:
+    """Another process has a newer one already: the event simply comes again."""
+    planday = world.planday()
+    await look(world, planday)
+    error = await planday.client("bistro").auth.lose("an older token")
+    assert type(error) is PlandayUnavailable
+    await look(world, planday)

@@ -59,6 +59,7 @@ def test_a_policy_that_makes_no_sense_is_none(limit: str) -> None:
         ("7", 7.0),
         (" 2.5 ", 2.5),
         ("-3", None),
+        ("9999999", 3600.0),
         ("soon", None),
         ("Wed, 21 Oct 2026 12:00:30 GMT", 30.0),
         ("Wed, 21 Oct 2026 11:00:00 GMT", 0.0),
@@ -68,6 +69,11 @@ def test_a_policy_that_makes_no_sense_is_none(limit: str) -> None:
 def test_retry_after_is_seconds_in_both_forms(text: str | None, expected: float | None) -> None:
     """Undocumented, but read when it comes; never longer than an hour."""
     assert RateHeaders.retry_after(text, now=1_792_584_000.0) == expected
+
+
+def test_a_senseless_reset_does_not_block_for_days() -> None:
+    """An hour is the longest that anything is believed."""
+    assert RateHeaders.read({"x-ratelimit-reset": "9999999"}).reset == 3600.0
 
 
 @given(st.dictionaries(st.sampled_from(["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"]), st.text()))

@@ -25,6 +25,7 @@ from relay.settings import (
     WebhookTarget,
     load,
     load_mapping,
+    revealed,
     schema,
     shown,
 )
@@ -282,6 +283,29 @@ def test_secrets_print_as_their_references() -> None:
     assert shown(settings)["portals"]["p"]["client_id"] == "app"
     assert settings.targets["y"].url.reveal() == ENVIRON["SLACK_WEBHOOK_URL"]
     assert settings.sources["s"].secrets[0].reveal() == ENVIRON["PLANDAY_SOURCE_SECRET"]
+
+
+def test_all_that_was_read_can_be_hidden_from_the_log() -> None:
+    """Every secret of every section, and those of the environment; an App ID is none."""
+    environ = {**ENVIRON, "RELAY_ADMIN_TOKEN": "admin-token-canary"}
+    hidden = set(revealed(load(environ, ROOT / "config/relay.example.toml")))
+    named = {name for name in ENVIRON if name not in ("PLANDAY_CLIENT_ID", "LEGACY_SOURCE_PASSWORD")}
+    assert hidden == {environ[name] for name in named} | {"admin-token-canary", "https://payroll.example/hooks"}
+    only = revealed(load(environ, ROOT / "config/relay.example.toml", role="store"))
+    assert ENVIRON["PLANDAY_REFRESH_TOKEN"] not in only
+
+
+def test_what_a_target_may_have_without_fields() -> None:
+    """A webhook gets classes A and B, Slack A and names; what is written in `fields` replaces that."""
+    settings = load_mapping(
+        {"targets": {"hook": HOOK, "slack": SLACK, "own": {**HOOK, "fields": ["class:E"]}}}, environ=ENVIRON
+    )
+    lists = {name: target.field_list() for name, target in settings.targets.items()}
+    assert {"id", "departments"} <= lists["hook"].kept("employee", ("object",))
+    assert not {"firstName", "salaryIdentifier"} & lists["hook"].kept("employee", ("object",))
+    assert {"firstName", "lastName"} <= lists["slack"].kept("employee", ("related", "employee"))
+    assert not {"id", "email", "jobTitle"} & lists["slack"].kept("employee", ("object",))
+    assert lists["own"].kept("employee", ("object",)) == {"salaryIdentifier", "workHours", "contractRulesRuleId"}
 
 
 def test_what_is_shown_loads_again() -> None:

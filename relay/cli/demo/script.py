@@ -14,6 +14,13 @@ IDA, SOREN, AASE = 910233, 910234, 910235
 
 Fields = Mapping[str, Any]
 
+OUTLINE = (
+    "1  changes in two portals arrive at Slack and at payroll, enriched",
+    "2  payroll is away for a moment: the relay tries again, nobody else waits",
+    "3  payroll refuses one event for good: a dead letter, repaired and replayed",
+    "4  the counts",
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
@@ -95,7 +102,7 @@ TWICE = Step(
     portal=BISTRO,
     entity="shift",
     action="edit",
-    says="a shift moves by an hour; the sender posts this event twice",
+    says="a shift moves; the sender posts this event twice, it arrives once",
     fields=lambda _now: {"id": 70010047, "startDateTime": "2026-12-24T03:30", "endDateTime": "2026-12-24T09:30"},
 )
 FAILING = Step(

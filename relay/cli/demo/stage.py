@@ -42,9 +42,8 @@ class Stage:
     def config(self) -> str:
         return self.environ["RELAY_CONFIG"]
 
-    def start(self, supervisor: Supervisor) -> None:
-        """The store here; simulator, receiver and worker as processes whose output goes to files."""
-        self.server.start()
+    def keep(self, supervisor: Supervisor) -> None:
+        """The store, which runs by now; simulator, receiver and worker, whose output goes to files."""
         supervisor.keep_store(self.server)
         port = self.simulator.rpartition(":")[2]
         commands = {

@@ -1,0 +1,263 @@
+"""JSON Schemas of what the API takes and gives (shapes.py makes it), as data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from relay.events import DeliveryState, EventState, Origin, Outcome
+
+Json = dict[str, Any]
+
+
+def _object(properties: Json, *, optional: tuple[str, ...] = (), more: bool | Json = False, says: str = "") -> Json:
+    """An object in which everything but `optional` is always there."""
+    schema: Json = {"type": "object", "properties": properties, "additionalProperties": more}
+    if required := [name for name in properties if name not in optional]:
+        schema["required"] = required
+    return {**schema, "description": says} if says else schema
+
+
+def _list(schema: Json) -> Json:
+    return {"type": "array", "items": schema}
+
+
+def _ref(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _maybe(schema: Json) -> Json:
+    return {"oneOf": [schema, {"type": "null"}]}
+
+
+def _choice(*values: str) -> Json:
+    return {"type": "string", "enum": list(values)}
+
+
+_TEXT: Json = {"type": "string"}
+_COUNT: Json = {"type": "integer", "minimum": 0}
+_NUMBER: Json = {"type": "number"}
+_FLAG: Json = {"type": "boolean"}
+_ANY: Json = {}
+_TIME: Json = {"type": "string", "format": "date-time"}
+_TEXTS: Json = {"type": "object", "additionalProperties": _TEXT}
+_REASON: Json = {"type": "string", "maxLength": 500}
+
+_EVENT: Json = {
+    "id": _TEXT,
+    "type": _TEXT,
+    "subject": _TEXT,
+    "portal": _COUNT,
+    "source": _TEXT,
+    "sender_id": _TEXT,
+    "origin": _choice(*Origin),
+    "state": _ref("EventState"),
+    "reason": _TEXT,
+    "received_at": _TIME,
+    "time": _maybe(_TEXT),
+    "sequence": _COUNT,
+    "targets": _list(_TEXT),
+    "duplicate_of": _maybe(_TEXT),
+}
+_DELIVERY: Json = {
+    "event": _TEXT,
+    "target": _TEXT,
+    "state": _ref("DeliveryState"),
+    "reason": _TEXT,
+    "attempts": _COUNT,
+    "round": _COUNT,
+    "replay": _maybe(_TEXT),
+    "sequence": _COUNT,
+    "updated_at": _TIME,
+    "due_at": _maybe(_TIME),
+    "idempotency_key": _TEXT,
+}
+_QUARANTINED: Json = {
+    "id": _TEXT,
+    "source": _TEXT,
+    "at": _TIME,
+    "reason": _TEXT,
+    "content_type": _TEXT,
+    "characters": _COUNT,
+}
+_TARGET_COUNTS: Json = {
+    **dict.fromkeys(("waiting", "sending", "delivered", "dead", "parked", "cancelled", "superseded"), _COUNT),
+    "oldest_waiting_seconds": _maybe(_NUMBER),
+}
+
+SCHEMAS: Json = {
+    "Problem": _object(
+        {
+            "type": {"type": "string", "format": "uri"},
+            "title": _TEXT,
+            "status": {"type": "integer"},
+            "detail": _TEXT,
+            "errors": _list(
+                _object(
+                    {"pointer": _TEXT, "parameter": _TEXT, "detail": _TEXT},
+                    optional=("pointer", "parameter"),
+                    says="`pointer` is a JSON pointer into the body, `parameter` a name in the query.",
+                )
+            ),
+        },
+        optional=("errors",),
+    ),
+    # Senders ---------------------------------------------------------------------------------------
+    "Envelope": _object(
+        {
+            "type": {"type": "string", "maxLength": 128, "examples": ["planday.shift.updated"]},
+            "subject": {"type": "string", "maxLength": 128, "examples": ["shift/70010045"]},
+            "source": {"type": "string", "examples": ["urn:planday:portal:4100001"]},
+            "portalid": {"type": ["integer", "string"]},
+            "id": {"type": "string", "minLength": 1, "maxLength": 256},
+            "time": _TIME,
+            "specversion": {"const": "1.0"},
+            "datacontenttype": {"const": "application/json"},
+            "data": _ANY,
+        },
+        optional=("source", "portalid", "id", "time", "specversion", "datacontenttype", "data"),
+        more=True,
+        says="A CloudEvents 1.0 object. It names its portal in `source` or in `portalid`. "
+        "A source with a `map` takes another shape.",
+    ),
+    "EnvelopeBatch": {"type": "array", "items": _ref("Envelope"), "minItems": 1, "maxItems": 100},
+    "Accepted": _object({"events": _list(_object({"id": _TEXT, "duplicate": _FLAG}))}),
+    # Health ----------------------------------------------------------------------------------------
+    "Health": _object({"status": {"const": "ok"}}),
+    "Readiness": _object(
+        {
+            "status": _choice("ready", "draining", "store"),
+            "store": _object({"writable": _FLAG, "problem": _maybe(_TEXT), "findings": _list(_TEXT)}),
+            "workers": _maybe(_COUNT),
+            "drains": _maybe(_COUNT),
+        }
+    ),
+    # Events ----------------------------------------------------------------------------------------
+    "EventState": _choice(*EventState),
+    "DeliveryState": _choice(*DeliveryState),
+    "Event": _object(_EVENT),
+    "EventPage": _object({"events": _list(_ref("Event")), "cursor": _maybe(_TEXT)}),
+    "EventDetail": _object(
+        {
+            **_EVENT,
+            "tries": _COUNT,
+            "due_at": _maybe(_TIME),
+            "deliveries": _list(_ref("Delivery")),
+            "refused_by": _TEXTS,
+            "raw": {"type": "object"},
+            "envelope": _maybe({"type": "object"}),
+        }
+    ),
+    "Explanation": _object({"event": _TEXT, "explanation": _list(_TEXT)}),
+    "Delivery": _object(_DELIVERY),
+    "DeliveryRow": _object({**_DELIVERY, "type": _TEXT, "subject": _TEXT, "portal": _COUNT, "received_at": _TIME}),
+    "DeliveryPage": _object({"deliveries": _list(_ref("DeliveryRow")), "cursor": _maybe(_TEXT)}),
+    "DeliveryDetail": _object({**_DELIVERY, "tried": _list(_ref("Attempt"))}),
+    "Attempt": _object(
+        {
+            "number": _COUNT,
+            "started_at": _TIME,
+            "seconds": _NUMBER,
+            "outcome": _choice(*Outcome),
+            "reason": _TEXT,
+            "status": _maybe({"type": "integer"}),
+            "retry_at": _maybe(_TIME),
+            "replay": _maybe(_TEXT),
+            "request_headers": _TEXTS,
+            "response_headers": _TEXTS,
+            "excerpt": _TEXT,
+        }
+    ),
+    "Retry": _object(
+        {"force": _FLAG, "reason": _REASON},
+        optional=("force", "reason"),
+        says="What is parked or delivered needs a reason; what is delivered, or older than what was, `force` too.",
+    ),
+    # Replay ----------------------------------------------------------------------------------------
+    "PlanRequest": _object(
+        {
+            "target": _TEXT,
+            "type": _TEXT,
+            "portal": {"type": "integer", "minimum": 1},
+            "since": _TEXT,
+            "until": _TEXT,
+            "states": {
+                "type": "array",
+                "minItems": 1,
+                "items": _choice("dead", "cancelled", "superseded", "delivered"),
+                "default": ["dead"],
+            },
+            "reason": _REASON,
+            "force": _FLAG,
+        },
+        optional=("target", "type", "portal", "since", "until", "states", "reason", "force"),
+    ),
+    "Plan": _object(
+        {
+            "id": _TEXT,
+            "made_at": _TIME,
+            "by": _TEXT,
+            "reason": _TEXT,
+            "force": _FLAG,
+            "states": _list(_ref("DeliveryState")),
+            "total": _COUNT,
+            "done": _COUNT,
+            "counts": _list(_object({"target": _TEXT, "state": _ref("DeliveryState"), "count": _COUNT})),
+            "first_at": _maybe(_TIME),
+            "last_at": _maybe(_TIME),
+            "samples": _list(_object({"event": _TEXT, "target": _TEXT, "type": _TEXT, "state": _ref("DeliveryState")})),
+            "started_at": _TIME,
+            "ended_at": _TIME,
+            "state": _choice("planned", "running", "ended"),
+            "now": {"type": "object", "additionalProperties": _COUNT},
+        },
+        optional=("started_at", "ended_at", "state", "now"),
+        more=_COUNT,
+        says="`done_...` count what became of the items: reopened, superseded, skipped, gone.",
+    ),
+    "Plans": _object({"plans": _list(_ref("Plan"))}),
+    # Targets and portals ---------------------------------------------------------------------------
+    "Target": _object(
+        {
+            "name": _TEXT,
+            "type": _TEXT,
+            "url": _TEXT,
+            "events": _list(_TEXT),
+            "dedupes": _FLAG,
+            "state": _choice("open", "held", "paused"),
+            "paused": _maybe(_TEXT),
+            "held_until": _maybe(_TIME),
+            "deliveries": _object(_TARGET_COUNTS),
+        }
+    ),
+    "Targets": _object({"targets": _list(_ref("Target"))}),
+    "Why": _object({"reason": _REASON}, optional=("reason",)),
+    "Switched": _object({"target": _TEXT, "state": _choice("open", "paused"), "changed": _FLAG}),
+    "Portals": _object(
+        {"portals": _list(_object({"name": _TEXT, "id": _COUNT, "api_url": _TEXT, "feeds": _list(_TEXT)}))}
+    ),
+    "Errand": _object({"ok": _FLAG}, more=True, says="What a worker found; `ok` says whether all is well."),
+    # The rest --------------------------------------------------------------------------------------
+    "Quarantine": _object({"quarantine": _list(_object(_QUARANTINED))}),
+    "QuarantinedBody": _object({**_QUARANTINED, "body": _TEXT}),
+    "Stats": _object(
+        {
+            "totals": {"type": "object", "additionalProperties": _COUNT},
+            "open": _COUNT,
+            "oldest_open_seconds": _maybe(_NUMBER),
+            "events_waiting": _COUNT,
+            "events_in_work": _COUNT,
+            "events_dead": _COUNT,
+            "workers": _COUNT,
+            "drains": _COUNT,
+            "quarantine": _COUNT,
+            "targets": {
+                "type": "object",
+                "additionalProperties": _object(
+                    {**_TARGET_COUNTS, "paused": _maybe(_TEXT), "held_until": _maybe(_TIME)}
+                ),
+            },
+        },
+    ),
+    "Config": _object({"config": {"type": "object"}}),
+    "Version": _object({"version": _TEXT, "api": {"const": "v1"}, "data_format": _maybe(_COUNT)}),
+}
