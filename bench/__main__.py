@@ -205,7 +205,9 @@ def _requests(run: str, count: int, *, portal: int = 1, shifts: list[int] | None
     return [
         loader.request(
             "/in/bench",
-            loader.body(number, portal=portal, subject=f"shift/{ids[number % len(ids)]}", run=run),
+            loader.body(
+                number, portal=portal, subject=f"shift/{ids[number % len(ids)]}", run=run, turn=number // len(ids)
+            ),
             secret=SOURCE_SECRET,
             message_id=f"{run}-{number}",
         )

@@ -32,11 +32,14 @@ class Outcome:
         return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else 0.0
 
 
-def body(number: int, *, portal: int, subject: str, run: str, size: int = 1024) -> bytes:
-    """One thin event, filled up to `size` bytes."""
+def body(number: int, *, portal: int, subject: str, run: str, turn: int = 0, size: int = 1024) -> bytes:
+    """One event, filled up to `size` bytes.
+
+    Events of one type about a record that did not change are one change to the relay, so each `turn` has its type.
+    """
     event = {
         "specversion": "1.0",
-        "type": "planday.shift.updated",
+        "type": f"planday.shift.changed-{run}-{turn}",
         "source": f"urn:planday:portal:{portal}",
         "subject": subject,
         "id": f"{run}-{number}",

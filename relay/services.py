@@ -199,7 +199,7 @@ async def open_services(
         await shelf.claim_format()
         work = jobs.Jobs(keys.prefix, keys.queue)
         arq = jobs.pool(url, work)
-        stack.push_async_callback(arq.aclose)
+        stack.push_async_callback(arq.aclose, close_connection_pool=True)  # a pool made elsewhere stays open
         wake = WakeList(url, keys)
         stack.push_async_callback(wake.aclose)
         # The receiver's limit is its own: a sender waits for the answer.

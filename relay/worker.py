@@ -37,7 +37,7 @@ class _Frame(Worker):
     async def _poll_iteration(self) -> None:
         try:
             await super()._poll_iteration()
-        except (RedisError, OSError) as error:
+        except jobs.FRAME_ERRORS as error:
             self._trouble(error)
             await asyncio.sleep(_FRAME_PAUSE)
             # A claim that broke off keeps its slot, and nothing runs that would give it back.

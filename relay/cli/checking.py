@@ -91,6 +91,12 @@ async def findings_of(services: Services) -> list[dict[str, Any]]:
             found.append(_finding("error", f"portals.{name}", finding(row)))
     reasons = {name: await target.unreachable() for name, target in services.targets.items()}
     found += [_finding("error", f"targets.{name}", reason) for name, reason in reasons.items() if reason]
+    live = await services.reading.stats(tuple(services.targets), now=services.clock())
+    found += [
+        _finding("warning", f"targets.{name}", f"is paused ({one['paused']})", remedy=f"relay targets resume {name}")
+        for name, one in live["targets"].items()
+        if one["paused"] is not None
+    ]
     gone = [name for name in await services.reading.known_targets() if name not in services.settings.targets]
     stats = await services.reading.stats(tuple(gone), now=services.clock())
     for name, one in stats["targets"].items():

@@ -72,18 +72,24 @@ def simulator(
       relay simulator --port 8711 --emit-to http://127.0.0.1:8000/in/planday
     """
     end_with_parent(with_parent)
-    from relay.simulator import serve
-
-    def ready(bound: int) -> None:
-        out.say(f"simulator on http://127.0.0.1:{bound}, its controls under /control/")
-
     try:
-        asyncio.run(serve(port=port, ready=ready, emit_to=emit_to))
+        asyncio.run(_simulate(port, emit_to))
     except OSError as error:
         out.say(f"error: port {port} cannot be used: {error.strerror}")
         raise typer.Exit(exits.FAILED) from None
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+async def _simulate(port: int, emit_to: str | None) -> None:
+    from relay.cli.supervise import on_signals
+    from relay.simulator import create_simulator, running
+
+    stop = asyncio.Event()
+    with on_signals(lambda _signal: stop.set()):
+        async with running(create_simulator(emit_to=emit_to), port=port) as url:
+            out.say(f"simulator on {url}, its controls under {url}/control/")
+            await stop.wait()
 
 
 def up(

@@ -43,6 +43,10 @@ def translated() -> Iterator[None]:
         raise StoreUnfit(
             f"the store refuses our credentials: {error}; check the user and password in its URL"
         ) from error
+    except (redis_errors.OutOfMemoryError, redis_errors.ReadOnlyError) as error:
+        # redis-py takes the code off these two.
+        code = "OOM" if isinstance(error, redis_errors.OutOfMemoryError) else "READONLY"
+        raise StoreUnavailable(f"the store refuses writes ({code})") from error
     except redis_errors.ResponseError as error:
         text = str(error)
         if text.startswith("BACKLOG"):

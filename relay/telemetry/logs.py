@@ -6,19 +6,20 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, MutableMapping
+import time
+from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
 import structlog
 
 from relay.telemetry.exceptions import describe
+from relay.telemetry.happenings import Level
 from relay.telemetry.redaction import Redactor
 
 Line = MutableMapping[str, Any]
 LogFormat = Literal["json", "text"]
-
-OURS = "relay"
 
 # They print whole URLs, query strings, job arguments or commands below this level.
 QUIET = ("httpx", "httpcore", "aiohttp", "uvicorn.access", "arq", "redis", "asyncio")
@@ -31,29 +32,52 @@ _COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critica
 class Handler(logging.StreamHandler[TextIO]):
     """To stderr as it is at the moment of writing. A line that cannot be written is named, never printed raw."""
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    def __init__(self, stream: TextIO | None = None, *, log_format: LogFormat = "text", role: str = "") -> None:
         logging.Handler.__init__(self)
         self._stream = stream
+        self._role = role
+        self._render = _rendering(log_format, self.stream)
 
     @property
     def stream(self) -> TextIO:  # type: ignore[override]
         return self._stream or sys.stderr
 
+    def tell(self, level: Level, title: str, fields: Mapping[str, Any]) -> None:
+        """One line of ours, its fields redacted already.
+
+        It is written without the library's record, which would cost more than the line: a busy receiver writes
+        thousands a second.
+        """
+        line: dict[str, Any] = {"at": time.time(), "level": level}
+        if self._role:
+            line["role"] = self._role
+        line["event"] = title
+        line |= structlog.contextvars.get_contextvars()
+        line |= fields
+        try:
+            text = self._render(None, "", line) + "\n"
+            with self.lock or nullcontext():
+                self.stream.write(text)
+                self.stream.flush()
+        except Exception as error:
+            self._say(f"a log line of {title} could not be written: {type(error).__name__}\n")
+
+    def _say(self, text: str) -> None:
+        with suppress(OSError, ValueError):  # stderr itself is gone
+            self.stream.write(text)
+
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
         # The library's version would print the message and its arguments unredacted.
         error = sys.exc_info()[0]
-        try:
-            where = f"{record.name} in {os.path.basename(record.pathname)}:{record.lineno}"  # noqa: PTH119 - a name
-            self.stream.write(f"a log line of {where} could not be written: {error.__name__ if error else '?'}\n")
-        except (OSError, ValueError):
-            pass  # stderr itself is gone
+        where = f"{record.name} in {os.path.basename(record.pathname)}:{record.lineno}"  # noqa: PTH119 - a name
+        self._say(f"a log line of {where} could not be written: {error.__name__ if error else '?'}\n")
 
 
 def install(
     *, redactor: Redactor, log_format: LogFormat, level: str, role: str, stream: TextIO | None = None
 ) -> Handler:
     """Send everything that is logged in this process through one handler of ours."""
-    handler = Handler(stream)
+    handler = Handler(stream, log_format=log_format, role=role)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.contextvars.merge_contextvars, _foreign, _redacting(redactor)],
@@ -74,30 +98,6 @@ def install(
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level.upper()]))
     logging.captureWarnings(True)
     return handler
-
-
-class OurLogger(structlog.BoundLoggerBase):
-    """The one logger of ours. Who calls it is no news, so the record is made without a walk up the stack."""
-
-    def tell(self, level: int, title: str, fields: dict[str, Any]) -> None:
-        """One line whose fields are redacted already."""
-        name = logging.getLevelName(level)
-        (line,), more = self._process_event(name.lower(), title, fields)
-        record = {"name": OURS, "levelno": level, "levelname": name, "msg": line, **more["extra"]}
-        self._logger.handle(logging.makeLogRecord(record))
-
-
-def our_logger() -> OurLogger:
-    """Lines with the names of the context, through the standard library's handlers."""
-    logger: OurLogger = structlog.wrap_logger(
-        logging.getLogger(OURS),
-        wrapper_class=OurLogger,
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-    ).bind()
-    return logger
 
 
 def _redacting(redactor: Redactor) -> Callable[[Any, str, Line], Line]:

@@ -47,6 +47,7 @@ _PATTERN = re.compile(
     ),
     re.IGNORECASE,
 )
+_REMEMBERED = 80
 _HOST = re.compile(r"([a-z][a-z0-9+.-]*://)([a-z0-9_.-]+(?::\d+)?|\[[0-9a-f:.]+\](?::\d+)?)(/?)", re.IGNORECASE)
 # Nothing above can match a text that has none of these: a look that costs a tenth of the patterns' time.
 _SIGNS = (
@@ -63,6 +64,8 @@ class Redactor:
     def __init__(self) -> None:
         self._hidden: frozenset[str] = frozenset()
         self._exact: re.Pattern[str] | None = None
+        # Names of targets, types, states and the common reasons come again and again.
+        self._known = lru_cache(maxsize=2048)(self._text)
 
     def hide(self, *values: str) -> None:
         """Mask these values from now on, wherever they stand."""
@@ -70,9 +73,13 @@ class Redactor:
         if self._hidden:
             longest_first = sorted(self._hidden, key=len, reverse=True)
             self._exact = re.compile("|".join(re.escape(value) for value in longest_first))
+            self._known.cache_clear()
 
     def text(self, text: str) -> str:
         """A text with everything masked that looks like a secret or a person's data, and cut to a bounded length."""
+        return self._known(text) if len(text) <= _REMEMBERED else self._text(text)
+
+    def _text(self, text: str) -> str:
         if self._exact is not None:
             text = self._exact.sub(REDACTED, text)
         return redact(text)

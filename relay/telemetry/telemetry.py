@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection
 from contextlib import AbstractContextManager
 from dataclasses import fields
@@ -16,7 +15,7 @@ from relay.telemetry.happenings import Happening, Level
 from relay.telemetry.metrics import KNOWN_TYPES, Gauges, Metrics
 from relay.telemetry.redaction import Redactor
 
-_LEVELS = logging.getLevelNamesMapping()
+_LEVELS: dict[Level, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 class Telemetry:
@@ -34,8 +33,7 @@ class Telemetry:
         self._level = level
         self._role = role
         self._redactor = Redactor()
-        self._log = logs.our_logger()
-        self._stdlib = logging.getLogger(logs.OURS)
+        self._handler: logs.Handler | None = None
         self._keys: dict[type[Happening], tuple[tuple[str, str], ...]] = {}
         self.metrics = Metrics(types=types)
 
@@ -44,7 +42,7 @@ class Telemetry:
 
         Start uvicorn with `log_config=None`, or it puts handlers of its own in the way.
         """
-        logs.install(
+        self._handler = logs.install(
             redactor=self._redactor, log_format=self._format, level=self._level, role=self._role, stream=stream
         )
 
@@ -59,11 +57,11 @@ class Telemetry:
         )
 
     def record(self, happening: Happening) -> None:
-        """Tell one happening."""
+        """Tell one happening: count it and, once `configure` was called, write its line."""
         self.metrics.count(happening)
-        level = _LEVELS[happening.level.upper()]
-        if self._stdlib.isEnabledFor(level):
-            self._log.tell(level, happening.title, self._fields(happening))
+        level = happening.level
+        if self._handler is not None and _LEVELS[level] >= _LEVELS[self._level]:
+            self._handler.tell(level, happening.title, self._fields(happening))
 
     def render(self, gauges: Gauges | None = None) -> bytes:
         """The page for /metrics (`CONTENT_TYPE`), with gauges just read from the store (their names: `GAUGES`)."""

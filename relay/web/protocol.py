@@ -7,12 +7,12 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-LARGEST_HEAD = 65_536
-HEAD_PATIENCE = 15.0
-
 
 class LimitedProtocol(HttpToolsProtocol):
     """Hangs up on whoever sends a head without end, or one byte now and then."""
+
+    largest_head = 65_536
+    head_patience = 15.0
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -22,7 +22,7 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._head_timer = self.loop.call_later(HEAD_PATIENCE, self._give_up)
+        self._head_timer = self.loop.call_later(self.head_patience, self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -45,10 +45,10 @@ class LimitedProtocol(HttpToolsProtocol):
                 self._stop_timer()
             return
         self._head_size += len(data)
-        if self._head_size > LARGEST_HEAD:
+        if self._head_size > self.largest_head:
             self._give_up()
         elif self._head_timer is None:
-            self._head_timer = self.loop.call_later(HEAD_PATIENCE, self._give_up)
+            self._head_timer = self.loop.call_later(self.head_patience, self._give_up)
 
     def _give_up(self) -> None:
         self._head_timer = None

@@ -38,13 +38,17 @@ class Answer:
 
 @dataclass(slots=True)
 class Sender:
-    """Counts every status and every broken connection; `acked` holds what was promised, by our event id."""
+    """Counts what became of every post; `acked` holds what was promised, by our event id.
+
+    `refused`: there was no connection to be had. `cut_off`: sent, and the connection ended without an answer.
+    """
 
     port: int
     secret: str
     path: str = "/in/planday"
     statuses: Counter[int] = field(default_factory=Counter)
-    broken: int = 0
+    refused: int = 0
+    cut_off: int = 0
     acked: dict[str, float] = field(default_factory=dict)
     times: list[float] = field(default_factory=list)
 
@@ -66,9 +70,13 @@ class Sender:
         events: Iterable[Mapping[str, Any]],
         *,
         connections: int = 8,
+        pause: float = 0.0,
         patience: float = 60.0,
     ) -> None:
-        """Post all, each again until it is accepted; raises TimeoutError after `patience` seconds."""
+        """Post all, each again until it is accepted; raises TimeoutError after `patience` seconds.
+
+        Each connection has one post under way, and rests for `pause` seconds after it.
+        """
         waiting = iter(events)
 
         async def one() -> None:
@@ -76,6 +84,8 @@ class Sender:
             try:
                 for event in waiting:
                     await self._insist(line, event)
+                    if pause:
+                        await asyncio.sleep(pause)
             finally:
                 await line.close()
 
@@ -99,7 +109,8 @@ class Sender:
             try:
                 answer = await line.ask(self.request(event))
             except (OSError, asyncio.IncompleteReadError, TimeoutError):
-                self.broken += 1
+                self.cut_off += line.asked
+                self.refused += not line.asked
                 await line.close()
                 await asyncio.sleep(0.02)
                 continue
@@ -125,13 +136,16 @@ class _Line:
         self._port = port
         self._patience = patience
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self.asked = False
 
     async def ask(self, request: bytes) -> Answer:
+        self.asked = False
         async with asyncio.timeout(self._patience):
             if self._streams is None:
                 self._streams = await asyncio.open_connection("127.0.0.1", self._port)
             reader, writer = self._streams
             writer.write(request)
+            self.asked = True
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             first, *fields = head.rstrip("\r\n").split("\r\n")
             pairs = (entry.partition(":") for entry in fields)

@@ -49,7 +49,7 @@ class Figures:
     accepted: int = 0
     lost: int = 0
     requests: int = 0
-    broken: int = 0
+    cut_off: int = 0
 
     def table(self, title: str) -> str:
         """One line a round, and one for all."""
@@ -75,7 +75,7 @@ class Figures:
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
         facts = f"{title}: accepted {self.accepted}, lost {self.lost}, requests {self.requests}, doubled {doubled}"
-        return "\n".join([facts + f", posts without an answer {self.broken}", *lines])
+        return "\n".join([facts + f", posts cut off without an answer {self.cut_off}", *lines])
 
 
 def _spread(times: Sequence[float]) -> tuple[str, str]:
@@ -108,7 +108,7 @@ async def crash_rounds(
         figures.accepted = len(relay.sender.acked)
         figures.lost = len(relay.sender.acked.keys() - sink.by_event.keys())
         figures.requests = len(sink.arrivals)
-        figures.broken = relay.sender.broken
+        figures.cut_off = relay.sender.cut_off
     return figures
 
 

@@ -24,7 +24,7 @@ class Outage:
 
     accepted: int
     refused: int
-    broken: int
+    cut_off: int
     lost: int
     doubled: int
     first_accepted: float
@@ -34,7 +34,7 @@ class Outage:
     def __str__(self) -> str:
         return (
             f"accepted {self.accepted}, lost {self.lost}, doubled {self.doubled}, 503 {self.refused}, "
-            f"connections broken {self.broken}; after the restart: first accepted {self.first_accepted:.2f} s, "
+            f"cut off {self.cut_off}; after the restart: first accepted {self.first_accepted:.2f} s, "
             f"first arrived {self.first_arrived:.2f} s, all settled {self.settled:.2f} s"
         )
 
@@ -68,6 +68,7 @@ async def outage(folder: Path, binary: Binary, *, events: int, seconds: float) -
         assert all(process.alive for process in processes)
         assert during == [], "accepted while there was no store"
         assert sender.statuses.keys() == {202, 503}
+        assert sender.refused == 0
         assert len(sender.acked) == events
         assert all(
             len(arrivals) <= 2 and len({one.key for one in arrivals}) == 1 for arrivals in sink.by_event.values()
@@ -75,7 +76,7 @@ async def outage(folder: Path, binary: Binary, *, events: int, seconds: float) -
         return Outage(
             accepted=len(sender.acked),
             refused=sender.statuses[503],
-            broken=sender.broken,
+            cut_off=sender.cut_off,
             lost=len(sender.acked.keys() - sink.by_event.keys()),
             doubled=sink.doubled,
             first_accepted=min(at for at in sender.acked.values() if at > restarted) - restarted,

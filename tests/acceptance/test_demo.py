@@ -1,0 +1,91 @@
+"""`relay demo` as a person runs it: the story holds, and nothing is left behind however it ends."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.processes import RELAY, Running, alive, environment, until
+
+
+def demo_environment(tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "tmp").mkdir()
+    return environment(TMPDIR=str(tmp_path / "tmp"))
+
+
+def leftovers(tmp_path: Path) -> list[str]:
+    return [path.name for path in (tmp_path / "tmp").glob("relay-demo-*")]
+
+
+@pytest.mark.timeout(120)
+def test_the_story_holds(tmp_path: Path) -> None:
+    """`relay demo --once --json` exits 0, prints one JSON object with every count, and leaves nothing behind."""
+    done = subprocess.run(
+        [RELAY, "demo", "--once", "--json"],
+        env=demo_environment(tmp_path),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["ok"] is True
+    assert all(check["ok"] for check in told["checks"])
+    counts = told["counts"]
+    assert counts["accepted"] == counts["enriched"] == counts["delivered"]["ops-slack"] >= 12
+    assert counts["duplicates"] == 1
+    assert counts["retried"] == 2
+    assert (counts["dead"], counts["replayed"], counts["dead_now"]) == (1, 1, 0)
+    assert all(len(kinds) >= 6 for kinds in counts["kinds"].values())
+    assert counts["payroll"]["unique_keys"] == counts["payroll"]["accepted"] == counts["delivered"]["hours"]
+    assert counts["payroll"]["requests"] == counts["payroll"]["accepted"] + 3
+    assert "18 of 18 expectations hold" in done.stderr
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.timeout(120)
+def test_ctrl_c_after_the_story_leaves_no_process(tmp_path: Path) -> None:
+    """Living on, it shows what to try; Ctrl-C ends it with the story's exit code, and everything with it."""
+    with Running("demo", "--json", environ=demo_environment(tmp_path), folder=tmp_path) as demo:
+        until(lambda: "In another terminal:" in demo.text, "the story to end", patience=60)
+        until(lambda: "stats" in demo.text, "what to try")
+        below = demo.below()
+        assert len(below) >= 4, "simulator, receiver, worker and store"
+        demo.ctrl_c()
+        assert demo.process.wait(30) == 0, demo.text
+        until(lambda: not any(map(alive, below)), "every process to be gone", patience=5)
+        assert "export RELAY_CONFIG=" in demo.text
+        assert leftovers(tmp_path) == []
+
+
+@pytest.mark.timeout(120)
+def test_ctrl_c_in_the_story_leaves_no_process(tmp_path: Path) -> None:
+    """Interrupted before its end it says 130, and takes everything with it."""
+    with Running("demo", environ=demo_environment(tmp_path), folder=tmp_path) as demo:
+        until(lambda: "planday.shift.created" in demo.text, "the story to begin", patience=60)
+        below = demo.below()
+        assert len(below) >= 4
+        demo.ctrl_c()
+        assert demo.process.wait(30) == 130, demo.text
+        until(lambda: not any(map(alive, below)), "every process to be gone", patience=5)
+        assert leftovers(tmp_path) == []
+
+
+def test_it_refuses_production(tmp_path: Path) -> None:
+    """Where RELAY_ENV is production nothing is simulated."""
+    done = subprocess.run(
+        [RELAY, "demo", "--once"],
+        env=demo_environment(tmp_path) | {"RELAY_ENV": "production"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "RELAY_ENV" in done.stderr
