@@ -37,6 +37,19 @@ class Pace:
     """Longest wait between two looks."""
 
 
+async def ended(*tasks: asyncio.Task[None]) -> None:
+    """Cancel tasks and wait until they are gone.
+
+    More than once, if need be: before Python 3.12 asyncio.wait_for, by which redis-py sends, swallows a cancellation
+    that comes in the moment in which its work is done (https://github.com/python/cpython/issues/86296).
+    """
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.1)
+
+
 class Drain:
     """Runs until its life ends or `stop` is set, then finishes what it holds."""
 
@@ -71,7 +84,7 @@ class Drain:
         end = clock() + self._pace.life
         followed = False
         await self._alive()
-        helpers = [asyncio.create_task(self._listen()), asyncio.create_task(self._keep())]
+        helpers = [asyncio.create_task(body()) for body in (self._listen, self._keep, self._heed)]
         try:
             while not self._stop.is_set() and clock() < end:
                 if not followed and clock() > end - self._pace.overlap:
@@ -83,9 +96,7 @@ class Drain:
             while self._tasks:
                 await asyncio.wait(self._tasks)
         finally:
-            for task in (*helpers, *self._tasks):
-                task.cancel()
-            await asyncio.gather(*helpers, *self._tasks, return_exceptions=True)
+            await ended(*helpers, *self._tasks)
 
     async def _claim(self) -> float:
         """Take what fits; returns how long to wait before the next look, if nothing happens before."""
@@ -159,6 +170,11 @@ class Drain:
                     self._changed.set()
             except StoreError:
                 await self._outside.sleep(0.5)
+
+    async def _heed(self) -> None:
+        """Do not sleep through a stop."""
+        await self._stop.wait()
+        self._changed.set()
 
     async def _keep(self) -> None:
         """Prolong the leases of what is under way, and say that we live."""

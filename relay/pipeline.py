@@ -95,6 +95,7 @@ class Pipeline:
         self._line = line
         self._outside = outside
         self._sweep_cursor = "-inf"
+        self._unauthorised: set[int] = set()
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
@@ -122,8 +123,13 @@ class Pipeline:
     async def _enrich(self, event: Event, claimed: ClaimedEvent, waited: float) -> Enrichment | None:
         """What Planday says, or None when the event was put back."""
         try:
-            return await self._line.planday.enrich(event, now=self._outside.clock())
+            enrichment = await self._line.planday.enrich(event, now=self._outside.clock())
+            self._unauthorised.discard(event.portal)
+            return enrichment
         except AuthorizationLost as error:
+            if event.portal not in self._unauthorised:
+                self._unauthorised.add(event.portal)
+                self._outside.record(telemetry.AuthorizationLost(portal=str(event.portal), reason=str(error)))
             await self._defer(event, claimed, AUTHORIZATION_WAIT * (1 + 0.1 * self._outside.chance()), str(error))
         except PlandayUnavailable as error:
             if waited >= retry.ENRICH_PATIENCE:

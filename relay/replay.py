@@ -14,15 +14,17 @@ from typing import Any
 
 from relay import telemetry
 from relay.errors import NotFoundError, RefusedError
-from relay.events import DeliveryState
+from relay.events import DeliveryState, EventState
 from relay.pipeline import Outside
-from relay.store.reading import DeliveryFilter, Reading
+from relay.store.reading import DeliveryFilter, EventFilter, Reading
 from relay.store.shelf import Shelf
 from relay.store.store import Store
 
 # What a plan takes when nothing is said: only what failed.
-FAILED = (DeliveryState.DEAD,)
-REPLAYABLE = (DeliveryState.DEAD, DeliveryState.CANCELLED, DeliveryState.SUPERSEDED, DeliveryState.DELIVERED)
+FAILED = ("dead",)
+REPLAYABLE = ("dead", "cancelled", "superseded", "delivered", "unrouted")
+# Events that ended before they had deliveries; without a target they belong to a plan of the same word.
+_EVENTS = (EventState.DEAD, EventState.UNROUTED)
 _PAGE = 500
 _SAMPLES = 5
 _CHUNK = 100
@@ -37,10 +39,19 @@ class PlanRequest:
     portal: int | None = None
     since: float | None = None
     until: float | None = None
-    states: tuple[DeliveryState, ...] = FAILED
+    states: tuple[str, ...] = FAILED
     by: str = "cli"
     reason: str = ""
     force: bool = False
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Chosen:
+    at: float
+    event: str
+    target: str
+    type: str
+    state: str
 
 
 class Replays:
@@ -56,38 +67,10 @@ class Replays:
         """Fix what would be opened again, oldest first, and what an operator should see before. Changes nothing."""
         if wanted.force and not wanted.reason:
             raise RefusedError("a forced replay can send older states after newer ones: give a reason")
-        if refused := [state.value for state in wanted.states if state not in REPLAYABLE]:
+        if refused := [state for state in wanted.states if state not in REPLAYABLE]:
             raise RefusedError(f"{', '.join(refused)} cannot be replayed; {', '.join(REPLAYABLE)} can")
-        rows: list[tuple[float, str, str, str]] = []
-        samples: list[dict[str, Any]] = []
-        for state in wanted.states:
-            cursor: str | None = None
-            while True:
-                chosen = DeliveryFilter(
-                    target=wanted.target,
-                    state=state,
-                    type=wanted.type,
-                    portal=wanted.portal,
-                    since=wanted.since,
-                    until=wanted.until,
-                )
-                page = await self._reading.list_deliveries(chosen, limit=_PAGE, cursor=cursor)
-                for row in page.rows:
-                    rows.append((row.accepted_at, row.delivery.event, row.delivery.target, state.value))
-                    if len(samples) < _SAMPLES:
-                        samples.append(
-                            {
-                                "event": row.delivery.event,
-                                "target": row.delivery.target,
-                                "type": row.type,
-                                "state": state,
-                            }
-                        )
-                cursor = page.cursor
-                if cursor is None:
-                    break
-        rows.sort()
-        counts = Counter((target, state) for _, _, target, state in rows)
+        rows = sorted([*await self._deliveries(wanted), *await self._events(wanted)])
+        counts = Counter((row.target, row.state) for row in rows)
         plan = f"plan_{secrets.token_hex(6)}"
         now = self._outside.clock()
         facts: dict[str, Any] = {
@@ -96,16 +79,66 @@ class Replays:
             "by": wanted.by,
             "reason": wanted.reason,
             "force": wanted.force,
-            "states": [state.value for state in wanted.states],
+            "states": list(wanted.states),
             "total": len(rows),
             "done": 0,
             "counts": [{"target": target, "state": state, "count": n} for (target, state), n in sorted(counts.items())],
-            "first_at": rows[0][0] if rows else None,
-            "last_at": rows[-1][0] if rows else None,
-            "samples": samples,
+            "first_at": rows[0].at if rows else None,
+            "last_at": rows[-1].at if rows else None,
+            "samples": [
+                {"event": row.event, "target": row.target, "type": row.type, "state": row.state}
+                for row in rows[:_SAMPLES]
+            ],
         }
-        await self._shelf.save_plan(plan, facts, [f"{event}:{target}" for _, event, target, _ in rows], now=now)
+        await self._shelf.save_plan(plan, facts, [f"{row.event}:{row.target}" for row in rows], now=now)
         return facts
+
+    async def _deliveries(self, wanted: PlanRequest) -> list[_Chosen]:
+        chosen: list[_Chosen] = []
+        for state in DeliveryState:
+            cursor: str | None = None
+            while state.value in wanted.states:
+                page = await self._reading.list_deliveries(
+                    DeliveryFilter(
+                        target=wanted.target,
+                        state=state,
+                        type=wanted.type,
+                        portal=wanted.portal,
+                        since=wanted.since,
+                        until=wanted.until,
+                    ),
+                    limit=_PAGE,
+                    cursor=cursor,
+                )
+                chosen += [
+                    _Chosen(row.accepted_at, row.delivery.event, row.delivery.target, row.type, state.value)
+                    for row in page.rows
+                ]
+                cursor = page.cursor
+                if cursor is None:
+                    break
+        return chosen
+
+    async def _events(self, wanted: PlanRequest) -> list[_Chosen]:
+        """Events that never had deliveries; a plan for one target leaves them out, as nobody knows whose they are."""
+        chosen: list[_Chosen] = []
+        for state in _EVENTS:
+            cursor: str | None = None
+            while state.value in wanted.states and wanted.target is None:
+                page = await self._reading.list_events(
+                    EventFilter(
+                        state=state, type=wanted.type, portal=wanted.portal, since=wanted.since, until=wanted.until
+                    ),
+                    limit=_PAGE,
+                    cursor=cursor,
+                )
+                chosen += [
+                    _Chosen(row.event.received_at, row.event.id, "", row.event.type, state.value) for row in page.rows
+                ]
+                cursor = page.cursor
+                if cursor is None:
+                    break
+        return chosen
 
     async def start(self, plan: str) -> dict[str, Any]:
         """Allow a plan to run, once. Raises NotFoundError, or RefusedError when it was started before."""
@@ -131,24 +164,28 @@ class Replays:
         facts = await self._shelf.plan(plan)
         if "started_at" not in facts or "ended_at" in facts:
             return
-        states = tuple(DeliveryState(state) for state in facts["states"])
         done = int(facts["done"])
         while not stopping and (items := await self._shelf.items_of_plan(plan, start=done, most=_CHUNK)):
             for item in items:
-                await self._shelf.done_of_plan(plan, await self._open(item, plan, states, facts))
+                await self._shelf.done_of_plan(plan, await self._open(item, facts))
             done += len(items)
             self._outside.record(telemetry.ReplayProgress(plan=plan, done=done, total=int(facts["total"])))
         if done >= int(facts["total"]):
             await self._shelf.end_plan(plan, now=self._outside.clock())
 
-    async def _open(self, item: str, plan: str, states: Sequence[DeliveryState], facts: dict[str, Any]) -> str:
+    async def _open(self, item: str, facts: dict[str, Any]) -> str:
         event, _, target = item.partition(":")
+        now = self._outside.clock()
+        plan = str(facts["id"])
         try:
+            if not target:
+                await self._store.reopen_event(event, now=now, states=_EVENTS)
+                return "reopened"
             state = await self._store.reopen(
                 event,
                 target,
-                now=self._outside.clock(),
-                states=states,
+                now=now,
+                states=[state for state in DeliveryState if state.value in facts["states"]],
                 replay=plan,
                 force=bool(facts["force"]),
                 reason=f"replay {plan}" + (f": {facts['reason']}" if facts["reason"] else ""),
@@ -169,7 +206,10 @@ class Replays:
             for item in items:
                 event, _, target = item.partition(":")
                 try:
-                    states[(await self._reading.delivery(event, target)).state] += 1
+                    if target:
+                        states[(await self._reading.delivery(event, target)).state] += 1
+                    else:
+                        states[f"event {(await self._reading.event(event)).state}"] += 1
                 except NotFoundError:
                     states["gone"] += 1
             start += len(items)

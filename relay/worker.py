@@ -14,7 +14,7 @@ from arq.cron import cron
 from arq.worker import Worker
 
 from relay import __version__, jobs, telemetry
-from relay.drain import Drain, Pace
+from relay.drain import Drain, Pace, ended
 from relay.errors import StoreError
 from relay.services import Services
 
@@ -134,9 +134,8 @@ class WorkerProcess:
 
     async def _close(self, frame: Worker, main: asyncio.Task[None]) -> None:
         """End arq's frame; what it raises is told, and the work it held comes back by our leases."""
-        main.cancel()
-        results = await asyncio.gather(main, return_exceptions=True)
-        for error in results:
+        await ended(main, *frame.tasks.values())
+        for error in await asyncio.gather(main, return_exceptions=True):
             if isinstance(error, jobs.FRAME_ERRORS):
                 self._record(telemetry.StoreTrouble(reason=f"the worker's frame ended ({type(error).__name__})"))
             elif isinstance(error, Exception):

@@ -13,7 +13,7 @@ import pydantic_core
 import redis.asyncio as aioredis
 
 from relay.errors import NotFoundError, RefusedError
-from relay.events import DeliveryState, Event
+from relay.events import DeliveryState, Event, EventState
 from relay.store.client import GroupCommit, Scripts, command, translated
 from relay.store.keys import Keys
 from relay.store.work import Accepted, Claim, ClaimedDelivery, ClaimedEvent, Finished, Held, Lane, Settled
@@ -192,17 +192,17 @@ class Store:
         answer = await self._call(
             "reopen", now, id_, target, replay or "", int(force), reason or "opened again", " ".join(states)
         )
-        match answer[0]:
-            case b"reopened":
-                return DeliveryState.WAITING
-            case b"superseded":
-                return DeliveryState.SUPERSEDED
-            case b"missing":
-                raise NotFoundError(f"there is no delivery of {id_} to {target}")
-        state = answer[1].decode()
-        raise RefusedError(
-            f"the delivery of {id_} to {target} is {state}; only {', '.join(states)} can be opened again"
-        )
+        if answer[0] == b"superseded":
+            return DeliveryState.SUPERSEDED
+        _reopened(answer, f"delivery of {id_} to {target}", states)
+        return DeliveryState.WAITING
+
+    async def reopen_event(self, id_: str, *, now: float, states: Sequence[EventState]) -> None:
+        """Take an event that ended without deliveries through the line once more.
+
+        Raises NotFoundError when there is no such event and RefusedError when it is in none of `states`.
+        """
+        _reopened(await self._call("reopen_event", now, id_, " ".join(states)), f"event {id_}", states)
 
     async def pause(self, target: str, *, now: float, by: str, reason: str) -> None:
         """Stop sending to a target; its deliveries wait."""
@@ -250,3 +250,10 @@ class Store:
 
     async def _call(self, name: str, now: float, *args: Any) -> Any:
         return await self._scripts.call(name, self.keys.prefix, ms(now), *args)
+
+
+def _reopened(answer: Sequence[bytes], what: str, states: Sequence[str]) -> None:
+    if answer[0] == b"missing":
+        raise NotFoundError(f"there is no {what}")
+    if answer[0] == b"refused":
+        raise RefusedError(f"the {what} is {answer[1].decode()}; only {', '.join(states)} can be opened again")

@@ -348,6 +348,50 @@ async def test_a_plan_that_was_cut_off_goes_on_where_it_stood(failed: Relay) -> 
     assert (await room.status(plan))["done"] == 3
 
 
+async def test_an_event_for_nobody_is_replayed_after_its_route_was_fixed(store: Store, clock: FakeClock) -> None:
+    """An unrouted event is not lost: with the route in the settings, a plan takes it through the line again."""
+    before = Relay(store, clock, hours={"events": ["planday.employee.*"]})
+    one = event()
+    await store.accept([one], now=clock())
+    await before.work()
+    after = Relay(store, clock, hours={})
+    room = replays(after)
+    plan = await room.plan(PlanRequest(states=("unrouted",)))
+    assert plan["counts"] == [{"target": "", "state": "unrouted", "count": 1}]
+    await room.start(plan["id"])
+    await room.run(plan["id"])
+    await after.work()
+    assert [sent.event_id for sent in after.targets["hours"].sent] == [one.id]
+    assert (await room.status(plan["id"]))["now"] == {"event routed": 1}
+
+
+async def test_an_event_that_died_by_a_fault_of_ours_is_replayed(store: Store, clock: FakeClock) -> None:
+    """A dead event is a dead letter like any other: once the fault is mended, a plan of what failed opens it."""
+    relay = Relay(store, clock, hours={})
+    relay.planday.records["shift/1"] = ZeroDivisionError("boom")
+    one = event()
+    await store.accept([one], now=clock())
+    await relay.work_until_done()
+    del relay.planday.records["shift/1"]
+    room = replays(relay)
+    plan = await room.plan(PlanRequest())
+    assert plan["counts"] == [{"target": "", "state": "dead", "count": 1}]
+    await room.start(plan["id"])
+    await room.run(plan["id"])
+    await relay.work()
+    assert [sent.event_id for sent in relay.targets["hours"].sent] == [one.id]
+
+
+async def test_a_dead_authorisation_is_told_once_per_portal(store: Store, clock: FakeClock) -> None:
+    """An operator hears of it, and is not told again with every event that waits."""
+    relay = Relay(store, clock, hours={})
+    for number in range(5):
+        relay.planday.records[f"shift/{number}"] = AuthorizationLost("portal bistro: its token no longer works")
+    await store.accept([event(str(number)) for number in range(5)], now=clock())
+    await relay.work()
+    assert len([one for one in relay.heard if isinstance(one, telemetry.AuthorizationLost)]) == 1
+
+
 async def test_the_outgoing_envelope_is_json_that_keeps_its_order(store: Store, clock: FakeClock) -> None:
     """The stored envelope is what is sent: bytes that read back to the same object."""
     relay = Relay(store, clock, hours={})

@@ -16,6 +16,7 @@ from relay import __version__, jobs
 from relay.events import Attempt, DeliveryState, Outcome, event_id, idempotency_key
 from relay.store.client import command
 from relay.store.work import ClaimedDelivery, Finished, Lane, Settled
+from relay.web.app import create_app
 from relay.web.openapi import document
 from tests.integration.web_world import PORTAL, TOKEN, Web, problem, settings, thin, web_over
 
@@ -499,6 +500,13 @@ async def test_the_document_is_served_to_anybody(bench: Bench) -> None:
     """It holds nothing of this relay's."""
     answer = await bench.client.get("/api/v1/openapi.json")
     assert answer.json() == DOCUMENT
+
+
+async def test_the_lifespan_opens_what_it_is_told_to(redis_server: str, prefix: str) -> None:
+    """Under any ASGI server: nothing handed in, opened at the start and closed at the end."""
+    app = create_app(settings(redis_server, prefix))
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
+        assert (await client.get("http://relay.test/readyz")).status_code == 200
 
 
 # Health ------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gzip
 import hashlib
@@ -10,10 +11,13 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
+from relay.store.server import EmbeddedServer
 from tests.integration.web_world import (
     HMAC_SECRET,
     PASSWORD,
@@ -311,7 +315,30 @@ async def test_no_answer_repeats_what_was_sent(web: Web) -> None:
     assert marker in kept[0].body
 
 
-def table_for_docs() -> str:  # python -c "from tests.integration.test_web_refusals import *; print(table_for_docs())"
-    """The table as Markdown."""
-    rows = [f"| {bad.name} | {bad.status} | `{bad.slug}` | {', '.join(f'`{at}`' for at in bad.at)} |" for bad in TABLE]
-    return "\n".join(["| request | status | problem | pointers |", "| --- | --- | --- | --- |", *rows])
+def test_the_table_of_the_docs_is_this_one() -> None:
+    """docs/api.md shows every row; `python -m tests.integration.test_web_refusals` prints them, answers included."""
+    page = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+    assert [row for bad in TABLE if (row := _row(bad)) not in page] == []
+
+
+def _row(bad: Bad) -> str:
+    at = ", ".join(f"`{pointer}`" if pointer else "(the body)" for pointer in bad.at)
+    return f"| {bad.name} | {bad.status} | `{bad.slug}` | {at} |"
+
+
+async def _print_table() -> None:
+    """Send every bad request to a relay of our own and print what it answers."""
+    with TemporaryDirectory() as folder, EmbeddedServer(Path(folder)) as server:
+        async with web_over(settings(server.url, "table:")) as web:
+            for bad in TABLE:
+                answer = await web.client.request(
+                    bad.method,
+                    bad.path or f"/in/{bad.source}",
+                    content=_in_chunks(bad.body) if bad.chunked else bad.body,
+                    headers=bad.headers(bad.body),
+                )
+                print(_row(bad), f"{answer.status_code} {answer.text}")
+
+
+if __name__ == "__main__":
+    asyncio.run(_print_table())

@@ -249,6 +249,16 @@ async def test_a_signal_stops_it_in_good_order(running: Running, number: signal.
     await running.task
 
 
+async def test_a_second_signal_does_not_wait(running: Running) -> None:
+    """Somebody at a keyboard who insists is obeyed, whatever is under way."""
+    async with line_to(running.port) as line:
+        line.head([*signed(BODY), (b"expect", b"100-continue")], length=len(BODY))
+        assert (await line.answer())[0] == 100
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        await running.task
+
+
 async def test_a_port_that_is_taken_is_a_fault_of_the_settings(redis_server: str, prefix: str) -> None:
     """The message names the setting and what to do, before anything is opened."""
     with refusing_port() as port, pytest.raises(ConfigError, match=rf"relay\.port: cannot listen .* {port}"):

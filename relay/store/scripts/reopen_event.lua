@@ -1,0 +1,20 @@
+-- Take an event that ended without deliveries (unrouted, or dead by a fault of ours) through the line once more.
+-- Atomic because its state, its lane and the open work change together.
+--
+-- ARGV: prefix, now, id, states that may be reopened (joined by a blank)
+-- Returns: {'reopened'}, {'missing'}, or {'refused', present state}
+
+local id = ARGV[3]
+local event = P .. 'e:' .. id
+local was, lane, at = unpack(redis.call('HMGET', event, 'st', 'lane', 'at'))
+if not was then return {'missing'} end
+if not (' ' .. ARGV[4] .. ' '):find(' ' .. was .. ' ', 1, true) then return {'refused', was} end
+
+redis.call('HSET', event, 'st', 'accepted', 'why', '')
+redis.call('HDEL', event, 'tries', 'since', 'due', 'lost', 'done')
+redis.call('ZREM', P .. 'ix:e:' .. was, id)
+redis.call('ZADD', P .. 'open', at, id)
+if redis.call('RPUSH', P .. 'le:' .. lane, id) == 1 then redis.call('ZADD', P .. 'due:e', NOW, id) end
+redis.call('HINCRBY', P .. 'count', 'reopened', 1)
+ring()
+return {'reopened'}
