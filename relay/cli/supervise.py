@@ -19,7 +19,6 @@ FIRST_WAIT, LONGEST_WAIT = 0.2, 5.0
 # Having run this long, a process that dies is started again at once.
 STEADY = 30.0
 STORE_LOOK = 0.25
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Tell = Callable[[str], None]
 
@@ -151,8 +150,9 @@ def _how(code: int) -> str:
 def on_signals(react: Callable[[signal.Signals], None]) -> Iterator[None]:
     """Call `react` for SIGINT, SIGTERM and SIGHUP, instead of dying by them."""
     loop = asyncio.get_running_loop()
-    # A hang-up that is ignored (nohup) stays so.
-    signals = [one for one in _SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup
+        signals.append(signal.SIGHUP)
     for one in signals:
         loop.add_signal_handler(one, react, one)
     try:

@@ -7,24 +7,20 @@ short, with a cursor to go on from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import pydantic_core
 import redis.asyncio as aioredis
 
-from relay.errors import NotFoundError, RefusedError
+from relay.errors import NotFoundError
 from relay.events import Attempt, Delivery, DeliveryState, Event, EventRecord, EventState
 from relay.store.client import command, translated
 from relay.store.keys import Keys
+from relay.store.paging import Page, Pager, Spot
 from relay.store.store import ms
-
-Row = TypeVar("Row")
-
-_LOOKED_AT_PER_PAGE = 2000
-_STEP = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +59,6 @@ class DeliveryFilter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page(Generic[Row]):
-    """Some rows and the cursor of the next page; None: that was the last."""
-
-    rows: tuple[Row, ...]
-    cursor: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryRow:
     """A delivery with what a list says of its event."""
 
@@ -95,6 +83,7 @@ class Reading:
     def __init__(self, client: aioredis.Redis, keys: Keys) -> None:
         self._client = client
         self._keys = keys
+        self._pager = Pager(client)
 
     async def event(self, id_: str) -> EventRecord:
         """One event. Raises NotFoundError."""
@@ -159,7 +148,7 @@ class Reading:
         else:
             index = keys.events
 
-        async def load(found: Sequence[_Place]) -> list[EventRecord | None]:
+        async def load(found: Sequence[Spot]) -> list[EventRecord | None]:
             with translated():
                 pipe = self._client.pipeline(transaction=False)
                 for place in found:
@@ -167,7 +156,7 @@ class Reading:
                 answers = await pipe.execute()
             return [_event_record(raw) if raw else None for raw in answers]
 
-        return await self._page(
+        return await self._pager.page(
             [index],
             since=wanted.since,
             until=wanted.until,
@@ -185,7 +174,7 @@ class Reading:
         states = [wanted.state] if wanted.state is not None else list(DeliveryState)
         indexes = {self._keys.deliveries_in(target, _indexed(state)): target for target in targets for state in states}
 
-        async def load(found: Sequence[_Place]) -> list[DeliveryRow | None]:
+        async def load(found: Sequence[Spot]) -> list[DeliveryRow | None]:
             with translated():
                 pipe = self._client.pipeline(transaction=False)
                 for place in found:
@@ -204,7 +193,7 @@ class Reading:
                 and (wanted.portal is None or row.portal == wanted.portal)
             )
 
-        return await self._page(
+        return await self._pager.page(
             list(indexes), since=wanted.since, until=wanted.until, limit=limit, cursor=cursor, load=load, fits=fits
         )
 
@@ -258,70 +247,6 @@ class Reading:
             "targets": per_target,
         }
 
-    async def _page(
-        self,
-        indexes: Sequence[str],
-        *,
-        since: float | None,
-        until: float | None,
-        limit: int,
-        cursor: str | None,
-        load: Callable[[Sequence[_Place]], Any],
-        fits: Callable[[Any], bool],
-    ) -> Page[Any]:
-        place = _parse_cursor(cursor) if cursor else None
-        low = ms(since) if since is not None else "-inf"
-        high = ms(until) if until is not None else "+inf"
-        ties = 0
-        if place is not None:
-            with translated():
-                pipe = self._client.pipeline(transaction=False)
-                for index in indexes:
-                    pipe.zcount(index, repr(place[0]), repr(place[0]))
-                ties = max(await pipe.execute(), default=0)
-        rows: list[Any] = []
-        looked_at = 0
-        while looked_at < _LOOKED_AT_PER_PAGE:
-            found = await self._below(indexes, place, low, high, _STEP + ties)
-            found = found[:_STEP]
-            for spot, row in zip(found, await load(found), strict=True):
-                looked_at += 1
-                ties = ties + 1 if place is not None and spot.score == place[0] else 1
-                place = (spot.score, spot.id)
-                if row is not None and fits(row):
-                    rows.append(row)
-                    if len(rows) == limit:
-                        return Page(rows=tuple(rows), cursor=f"{spot.score!r}:{spot.id}")
-            if len(found) < _STEP:
-                return Page(rows=tuple(rows), cursor=None)
-        assert place is not None
-        return Page(rows=tuple(rows), cursor=f"{place[0]!r}:{place[1]}")
-
-    async def _below(
-        self, indexes: Sequence[str], place: tuple[float, str] | None, low: str, high: str, count: int
-    ) -> list[_Place]:
-        top = high if place is None else repr(place[0])
-        with translated():
-            pipe = self._client.pipeline(transaction=False)
-            for index in indexes:
-                pipe.zrevrangebyscore(index, top, low, start=0, num=count, withscores=True)
-            answers = await pipe.execute() if indexes else []
-        found = [
-            _Place(score, id_.decode(), index)
-            for index, answer in zip(indexes, answers, strict=True)
-            for id_, score in answer
-            if place is None or (score, id_.decode()) < place
-        ]
-        found.sort(key=lambda spot: (spot.score, spot.id), reverse=True)
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    score: float
-    id: str
-    index: str
-
 
 _LISTED = ("waiting", "delivered", "dead", "parked", "cancelled", "superseded")
 
@@ -333,14 +258,6 @@ def _indexed(state: DeliveryState) -> str:
 
 def _age(first: list[tuple[bytes, float]], now: float) -> float | None:
     return round(max(now - first[0][1] / 1000, 0.0), 3) if first else None
-
-
-def _parse_cursor(cursor: str) -> tuple[float, str]:
-    score, _, id_ = cursor.partition(":")
-    try:
-        return float(score), id_
-    except ValueError:
-        raise RefusedError("the cursor is not one that a page of ours gave") from None
 
 
 def _event_record(raw: Mapping[bytes, bytes]) -> EventRecord:

@@ -30,6 +30,7 @@ import httpx
 import pytest
 import redis.asyncio as aioredis
 
+from relay.simulator.identity import CLIENT_ID, REFRESH_TOKENS
 from relay.store.binary import Binary, bundled, probe
 from relay.store.keys import Keys
 from relay.store.server import EmbeddedServer
@@ -112,25 +113,35 @@ class Relay:
         binary: Binary | None = None,
         target: Mapping[str, Any] | None = None,
         tables: Mapping[str, Mapping[str, Any]] | None = None,
+        portals: Mapping[str, int] | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
-        """One source `planday` and one target `hooks` (the sink); `target` adds to it, `tables` to the file."""
+        """One source `planday` and one target `hooks` (the sink); `target` adds to it, `tables` to the file.
+
+        `portals` are names and ids of the simulator's; without any, nothing asks Planday.
+        """
         self.folder = folder
         self.sink = sink
         self.store = EmbeddedServer(folder / "store", binary=binary)
         self.keys = Keys()
         self.processes: list[Process] = []
-        self.port = free_port()
+        self.port, self.simulator_port = free_port(), free_port()
         self.admin_token = secrets.token_hex(24)
         self.secrets = {"SOURCE_SECRET": whsec(), "HOOKS_SECRET": whsec()}
         self.sender = Sender(self.port, self.secrets["SOURCE_SECRET"])
         self._target = target or {}
         self._tables = tables or {}
+        self._portals = portals or {}
         self._environ = environ or {}
+        self.secrets |= {_token_name(name): REFRESH_TOKENS[id_] for name, id_ in self._portals.items()}
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def simulator(self) -> str:
+        return f"http://127.0.0.1:{self.simulator_port}"
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self.store.start)
@@ -148,10 +159,21 @@ class Relay:
         tables: dict[str, Mapping[str, Any]] = {
             "sources.planday": {"secrets": ["env:SOURCE_SECRET"]},
             "targets.hooks": {**hooks, **self._target},
+            **{f"portals.{name}": self._portal(name, id_) for name, id_ in self._portals.items()},
             **self._tables,
         }
         (self.folder / "relay.toml").write_text("".join(f"[{name}]\n{_toml(body)}\n" for name, body in tables.items()))
         return self
+
+    def _portal(self, name: str, id_: int) -> dict[str, Any]:
+        return {
+            "id": id_,
+            "client_id": CLIENT_ID,
+            "refresh_token": f"env:{_token_name(name)}",
+            "api_url": self.simulator,
+            "identity_url": self.simulator,
+            "allow_networks": ["127.0.0.0/8"],
+        }
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for process in self.processes:
@@ -193,6 +215,29 @@ class Relay:
         process = Process(arguments[0], popen, log, time.monotonic())
         self.processes.append(process)
         return process
+
+    async def start_simulator(self) -> Process:
+        """A local Planday with the portals, which posts an event to the receiver after each change."""
+        process = self.run("simulator", "--port", str(self.simulator_port), "--with-parent", "1")
+
+        async def answers() -> bool:
+            try:
+                return bool(await self.control("GET", "/settings"))
+            except httpx.TransportError:
+                return False
+
+        await eventually(answers, within=READY, what="the simulator answers")
+        secret = self.secrets["SOURCE_SECRET"]
+        await self.control("POST", "/emitter", {"url": f"{self.url}/in/planday", "secret": secret})
+        return process
+
+    async def control(self, method: str, path: str, body: Any = None) -> Any:
+        """One call of the simulator's control endpoint."""
+        return await _json(method, f"{self.simulator}/control{path}", body)
+
+    async def api(self, method: str, path: str, body: Any = None) -> Any:
+        """One call of the relay's API, as an operator."""
+        return await _json(method, f"{self.url}/api/v1{path}", body, authorization=f"Bearer {self.admin_token}")
 
     async def call(self, *arguments: str, within: float = 30.0) -> tuple[int, Any]:
         """Run one command with --json to its end: its exit code and what it printed."""
@@ -274,6 +319,17 @@ class Relay:
             return await self.left() == 0
 
         await eventually(empty, within=within, what="no accepted event has work left")
+
+
+async def _json(method: str, url: str, body: Any, **headers: str) -> Any:
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+        response = await client.request(method, url, json=body, headers=headers)
+    assert response.is_success, f"{method} {url}: {response.status_code} {response.text}"
+    return response.json()
+
+
+def _token_name(portal: str) -> str:
+    return f"{portal.upper()}_REFRESH_TOKEN"
 
 
 def free_port() -> int:

@@ -32,11 +32,18 @@ class Arrival:
 
 
 class Sink:
-    """`delay` seconds before each answer; `decide` gives the status of each. Times are time.monotonic()."""
+    """`delay` seconds before each answer; `decide` gives the status of each, `say` its body. Times are monotonic."""
 
-    def __init__(self, *, delay: float = 0.0, decide: Callable[[Arrival], int] = lambda _: 202) -> None:
+    def __init__(
+        self,
+        *,
+        delay: float = 0.0,
+        decide: Callable[[Arrival], int] = lambda _: 202,
+        say: Callable[[Arrival], bytes] = lambda _: b"ok",
+    ) -> None:
         self.delay = delay
         self.decide = decide
+        self.say = say
         self.arrivals: list[Arrival] = []
         self.by_event: dict[str, list[Arrival]] = defaultdict(list)
         self.under_way: dict[int, Arrival] = {}
@@ -70,6 +77,10 @@ class Sink:
                     self._changed.clear()
                     await self._changed.wait()
         return check()
+
+    async def more_than(self, count: int, *, within: float) -> bool:
+        """Wait until more requests than that have come."""
+        return await self.until(lambda: len(self.arrivals) > count, within=within)
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accepted, "127.0.0.1", 0)
@@ -125,7 +136,8 @@ class Sink:
             if self.delay:
                 await asyncio.sleep(self.delay)
             arrival.status = self.decide(arrival)
-            writer.write(f"HTTP/1.1 {arrival.status} Answer\r\ncontent-length: 2\r\n\r\nok".encode())
+            body = self.say(arrival)
+            writer.write(f"HTTP/1.1 {arrival.status} Answer\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
             await writer.drain()
             arrival.answered_at = time.monotonic()
         finally:

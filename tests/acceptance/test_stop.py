@@ -72,7 +72,7 @@ async def test_rolling_restarts_under_load(tmp_path: Path) -> None:
                 assert await worker.terminate(within=GRACE) == 0
                 stops.append(time.monotonic() - began)
                 worker = following
-                assert await sink.until(lambda arrived=arrived: len(sink.arrivals) > arrived + 100, within=20)  # type: ignore[misc]
+                assert await sink.more_than(arrived + 100, within=20)
         finally:
             going.clear()
             await sending
@@ -137,6 +137,6 @@ async def test_the_receiver_is_restarted_under_load(tmp_path: Path) -> None:
         assert sink.doubled == 0
         assert relay.sender.statuses.keys() <= {202, 503}
         print(
-            f"3 restarts of the receiver: accepted {len(relay.sender.acked)}, lost 0, 503 {relay.sender.statuses[503]}, "
-            f"cut off {unanswered}"
+            f"3 restarts of the receiver: accepted {len(relay.sender.acked)}, lost 0, "
+            f"503 {relay.sender.statuses[503]}, cut off {unanswered}"
         )
