@@ -62,6 +62,19 @@ class Desk:
         )
         return state
 
+    async def cancel(self, id_: str, target: str, *, by: str, reason: str) -> None:
+        """Never send this delivery, or not again; what waits behind it goes on. Needs a reason.
+
+        Raises NotFoundError, or RefusedError when it is delivered, on the wire or at another end already.
+        """
+        if not reason:
+            raise RefusedError("cancelling needs a reason: it is kept with the delivery")
+        said = f"cancelled by {by}: {reason}"
+        await self._store.cancel(id_, target, now=self._outside.clock(), reason=said)
+        self._outside.record(
+            telemetry.DeliverySettled(event=id_, target=target, state="cancelled", reason=reason, by=by)
+        )
+
     async def pause(self, target: str, *, by: str, reason: str) -> None:
         """Send nothing more to a target until it is resumed. Raises NotFoundError."""
         self._known(target)

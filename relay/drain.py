@@ -121,8 +121,10 @@ class Drain:
             self._outside.record(telemetry.StoreTrouble(reason=f"no work could be claimed: {error}"))
             await self._outside.sleep(0.5)
             return 0.0
-        if claim.released:
-            self._outside.record(telemetry.LeaseReleased(kind="delivery", count=claim.released))
+        if claim.released_events:
+            self._outside.record(telemetry.LeaseReleased(kind="event", count=claim.released_events))
+        if claim.released_deliveries:
+            self._outside.record(telemetry.LeaseReleased(kind="delivery", count=claim.released_deliveries))
         for event in claim.events:
             self._start(Held(event.id, "", event.token), self._pipeline.process(event))
         for delivery in claim.deliveries:

@@ -14,11 +14,7 @@ from typing import Any, Self
 
 import pydantic_core
 
-ENTITY_OF_TYPE_PREFIX = "planday."
 PORTAL_URN = "urn:planday:portal:"
-
-# A type whose later event of the same kind makes the earlier one pointless (design.md, invariant 5).
-SUPERSEDABLE_SUFFIXES = (".updated", "payroll_line.corrected")
 
 # The pairs of types that undo each other: after `unapproved` another `approved` is a new change,
 # although the record looks as it did before (design.md 4, "one change, both doors").

@@ -31,8 +31,9 @@ ERRAND = "errand"
 SWEEP = "sweep"
 
 # arq keeps a killed worker's job claimed for the longest time limit of all functions plus ten seconds, so
-# all are small and alike. Above a drain's life plus the grace of a stop, so that arq never cuts one off.
-JOB_TIMEOUT = 60
+# all are alike. Above a drain's life (20 s) plus the longest call that settings allow (60 s), so that arq never
+# cuts one off.
+JOB_TIMEOUT = 120
 BELL_LIFE = 3600.0
 _BELL_EVERY = 5.0
 

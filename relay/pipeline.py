@@ -94,7 +94,7 @@ class Pipeline:
         self._store = store
         self._line = line
         self._outside = outside
-        self._sweep_cursor = "-inf"
+        self._swept_to = 0
         self._unauthorised: set[int] = set()
 
     @property
@@ -132,10 +132,10 @@ class Pipeline:
                 self._outside.record(telemetry.AuthorizationLost(portal=str(event.portal), reason=str(error)))
             await self._defer(event, claimed, AUTHORIZATION_WAIT * (1 + 0.1 * self._outside.chance()), str(error))
         except PlandayUnavailable as error:
-            if waited >= retry.ENRICH_PATIENCE:
-                given_up = Enrichment(state="none", missing=(f"object: {error}",), fetched_at=self._outside.clock())
-                if not self._must_be_complete(event, given_up):
-                    return given_up
+            # A target that takes whole events only, or chooses them by what Planday says, cannot be served without:
+            # going on would end the event unrouted, and nobody would be told. So it waits for as long as it takes.
+            if waited >= retry.ENRICH_PATIENCE and not self._line.router.needs_record(event.type):
+                return Enrichment(state="none", missing=(f"object: {error}",), fetched_at=self._outside.clock())
             wait = retry.enrich_again(
                 attempt=claimed.tries + 1,
                 waited=waited,
@@ -144,11 +144,6 @@ class Pipeline:
             )
             await self._defer(event, claimed, wait, str(error))
         return None
-
-    def _must_be_complete(self, event: Event, enrichment: Enrichment) -> bool:
-        """Whether some target would get this event that takes none but whole ones: then all wait for Planday."""
-        matched = self._line.router.route(self._envelope(event, 0, enrichment)).matched
-        return any(self._line.targets[name].settings.require_complete for name in matched)
 
     async def _finish(self, event: Event, claimed: ClaimedEvent, enrichment: Enrichment, began: float) -> None:
         now = self._outside.clock()
@@ -255,7 +250,7 @@ class Pipeline:
         now = self._outside.clock()
         decision = retry.decide(
             result.outcome,
-            attempt=claimed.attempt,
+            attempt=claimed.step,
             policy=target.settings.retry,
             now=now,
             retry_after=result.retry_after,
@@ -313,6 +308,7 @@ class Pipeline:
                 reason=attempt.reason,
                 again_at=settled.due_at,
                 replay=claimed.replay,
+                lag=attempt.ended_at - claimed.accepted_at,
             )
         )
         if kept and settled.pause is not None:
@@ -322,12 +318,13 @@ class Pipeline:
 
     async def sweep(self) -> tuple[int, int]:
         """Look at the next stretch of open events; returns (repaired, parked because their target is gone)."""
-        repaired, parked, self._sweep_cursor = await self._store.sweep(
+        repaired, parked, following = await self._store.sweep(
             now=self._outside.clock(),
-            cursor=self._sweep_cursor or "-inf",
+            rank=self._swept_to,
             targets=tuple(self._line.targets),
             most=_SWEPT_AT_ONCE,
         )
+        self._swept_to = max(following, 0)
         if repaired:
             self._outside.record(telemetry.LeaseReleased(kind="event", count=repaired))
         return repaired, parked

@@ -48,6 +48,11 @@ class Router:
                 matched.append(name)
         return Routing(tuple(matched), refused)
 
+    def needs_record(self, type_: str) -> bool:
+        """Whether some target that takes this type can only be served, or chosen, with what Planday says of it."""
+        candidates, _ = self._by_type(type_)
+        return any(rule.needs_record for _, rule in candidates)
+
     def _by_type_uncached(self, type_: str) -> tuple[list[tuple[str, _Rule]], dict[str, str]]:
         candidates, refused = [], {}
         for name, rule in self._rules.items():
@@ -158,6 +163,9 @@ class _Rule:
         self._changed = frozenset(target.changed)
         self._changed_names = target.changed
         self._when = jmespath.compile(target.when) if target.when is not None else None
+        self.needs_record = target.require_complete or bool(
+            self._departments or self._groups or self._changed or self._when
+        )
 
     def refusal(self, facts: _Facts) -> str | None:
         if self._origins and facts.origin not in self._origins:

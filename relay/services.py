@@ -29,7 +29,8 @@ from relay.store import checks
 from relay.store.cipher import FernetCipher
 from relay.store.client import command, connect
 from relay.store.keys import Keys
-from relay.store.reading import DeliveryFilter, DeliveryRow, EventFilter, Page, Reading
+from relay.store.paging import Page
+from relay.store.reading import DeliveryFilter, DeliveryRow, EventFilter, Reading
 from relay.store.server import attach
 from relay.store.shared import SharedState
 from relay.store.shelf import Quarantined, Shelf
@@ -88,6 +89,16 @@ class Services:
         if self._pipeline is None:
             raise RuntimeError("this process was opened without the worker's part")
         return self._pipeline
+
+    async def look_at_store(self) -> list[checks.Finding]:
+        """What is wrong with this Redis now. Raises StoreUnavailable."""
+        self.findings = await checks.inspect(
+            self.reading.client,
+            now=self.clock,
+            durability=self.settings.store.durability,
+            embedded=self.settings.store.url is None,
+        )
+        return self.findings
 
     async def start_replay(self, plan: str) -> dict[str, Any]:
         """Let a plan run, now, in whichever worker is free."""
@@ -194,9 +205,7 @@ async def open_services(
         keys = Keys(settings.relay.key_prefix)
         client = connect(url)
         stack.push_async_callback(client.aclose)
-        findings = await _fit(client, settings, clock, strict=strict)
         shelf = Shelf(client, keys)
-        await shelf.claim_format()
         work = jobs.Jobs(keys.prefix, keys.queue)
         arq = jobs.pool(url, work)
         stack.push_async_callback(arq.aclose, close_connection_pool=True)  # a pool made elsewhere stays open
@@ -222,21 +231,15 @@ async def open_services(
             outside=outside,
             arq=arq,
             wake=wake,
-            findings=findings,
         )
+        errors = [finding for finding in await services.look_at_store() if finding.level == "error"]
+        if errors and strict:
+            faults = "\n".join(f"  {finding}" for finding in errors)
+            raise StoreUnfit(f"this Redis must not be used as it is:\n{faults}")
+        await shelf.claim_format()
         if worker:
             await _add_worker_part(services, stack)
         yield services
-
-
-async def _fit(client: Any, settings: Settings, clock: Callable[[], float], *, strict: bool) -> list[checks.Finding]:
-    findings = await checks.inspect(
-        client, now=clock, durability=settings.store.durability, embedded=settings.store.url is None
-    )
-    errors = [finding for finding in findings if finding.level == "error"]
-    if errors and strict:
-        raise StoreUnfit("this Redis must not be used as it is:\n" + "\n".join(f"  {finding}" for finding in errors))
-    return findings
 
 
 async def _add_worker_part(services: Services, stack: AsyncExitStack) -> None:

@@ -21,6 +21,7 @@ from relay.services import Services
 DRAINS_PER_WORKER = 2
 SWEEP_EVERY = 5
 _HEARTBEAT_LIFE = 15.0
+_LOOK_EVERY = 60.0
 _FRAME_PAUSE = 0.5
 
 
@@ -55,6 +56,7 @@ class WorkerProcess:
         self._stop = asyncio.Event()
         self._stopping: list[bool] = []
         self._drains = 0
+        self._looked_at = services.clock()
 
     async def run(self, *, signals: bool = True) -> None:
         """Work until SIGTERM or SIGINT, then finish what is on the wire within the grace, and end."""
@@ -63,6 +65,7 @@ class WorkerProcess:
             for one in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(one, self.stop, signal.Signals(one).name)
         self._record(telemetry.ServiceStarted(role="worker", version=__version__))
+        hide_metrics = self._expose_metrics()
         while not self._stop.is_set():
             frame = self._frame()
             main = asyncio.create_task(frame.async_run())
@@ -72,6 +75,7 @@ class WorkerProcess:
                 await self._wind_down(frame)
             stopped.cancel()
             await self._close(frame, main)
+        hide_metrics()
         with contextlib.suppress(StoreError):
             await self._services.store.leave(worker=self._name)
 
@@ -81,6 +85,18 @@ class WorkerProcess:
             self._record(telemetry.ServiceStopping(role="worker", version=__version__, reason=reason))
         self._stopping.append(True)
         self._stop.set()
+
+    def _expose_metrics(self) -> Callable[[], None]:
+        port = self._services.settings.relay.worker_metrics_port
+        if port is None:
+            return lambda: None
+        try:
+            return self._services.telemetry.expose(port)
+        except OSError as error:
+            # Work goes on without: a second worker on this host has the port, as a rule.
+            reason = f"metrics are not shown on port {port}: {error.strerror}"
+            self._record(telemetry.ServiceStarted(role="worker", version=__version__, address=reason))
+            return lambda: None
 
     def _frame(self) -> Worker:
         return _Frame(
@@ -176,9 +192,20 @@ class WorkerProcess:
     async def _sweep(self, context: dict[Any, Any]) -> None:
         await self._services.store.heartbeat(now=self._services.clock(), life=_HEARTBEAT_LIFE, worker=self._name)
         await self._services.pipeline.sweep()
+        await self._look_at_store()
         await self._start_missing_drains(context["redis"])
         for plan in await self._services.replays.unfinished():
             await jobs.enqueue(context["redis"], self._services.jobs, jobs.REPLAY, plan)
+
+    async def _look_at_store(self) -> None:
+        """Once a minute: whether this Redis is still one that may hold what was accepted."""
+        now = self._services.clock()
+        if now - self._looked_at < _LOOK_EVERY:
+            return
+        self._looked_at = now
+        for finding in await self._services.look_at_store():
+            if finding.level == "error":
+                self._record(telemetry.StoreTrouble(reason=str(finding)))
 
     async def _replay(self, _context: dict[Any, Any], plan: str) -> None:
         await self._services.replays.run(plan, stopping=self._stopping)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from relay.errors import ConfigError, NotFoundError, RelayError, StoreError, StoreUnavailable
+from relay.errors import BacklogFull, ConfigError, NotFoundError, RelayError, StoreError, StoreUnavailable
 
 OK, FAILED, USAGE, UNHEALTHY, NOT_FOUND, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -13,6 +13,7 @@ CODES: tuple[tuple[type[BaseException], int], ...] = (
     (ConfigError, USAGE),
     (NotFoundError, NOT_FOUND),
     (StoreUnavailable, FAILED),
+    (BacklogFull, FAILED),
     (StoreError, USAGE),
     (RelayError, FAILED),
     (KeyboardInterrupt, INTERRUPTED),

@@ -85,7 +85,7 @@ def operator() -> str:
     return f"cli:{os.environ.get('USER') or 'unknown'}"
 
 
-def moment(text: str | None) -> float | None:
+def moment(text: str | None, *, now: float | None = None) -> float | None:
     """A time as it is given on the command line: RFC 3339, a date, or how long ago ("2h", "7d")."""
     from datetime import datetime
 
@@ -94,7 +94,7 @@ def moment(text: str | None) -> float | None:
     if text is None:
         return None
     try:
-        return time.time() - seconds(text)
+        return (time.time() if now is None else now) - seconds(text)
     except ValueError:
         pass
     try:

@@ -38,7 +38,9 @@ class Relay(Section):
     """How many signed but unreadable bodies are kept; the oldest is dropped for the next."""
     store_timeout: Annotated[Duration, within("10ms", "30s")] = Field(default="2s", validate_default=True)
     """How long the receiver waits for the store before it answers 503."""
-    shutdown_grace: Annotated[Duration, within("1s", "1h")] = Field(default="25s", validate_default=True)
+    worker_metrics_port: int | None = Field(default=None, ge=1, le=65535)
+    """Loopback port on which a worker shows its own counters for Prometheus; several workers need one each."""
+    shutdown_grace: Annotated[Duration, within("1s", "90s")] = Field(default="25s", validate_default=True)
     """How long a stopping worker finishes what is on the wire; must be above every target's time-out."""
     language: Literal["en"] = "en"
     """Language of messages."""

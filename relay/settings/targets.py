@@ -20,7 +20,7 @@ class Retry(Section):
 
     schedule: tuple[Duration, ...] = Field(default=_FIRST_72_HOURS, min_length=1, max_length=50, validate_default=True)
     """Waits between attempts; after the last one the delivery is dead. Jitter adds up to a tenth, never takes away."""
-    timeout: Annotated[Duration, within("10ms", "2m")] = Field(default="15s", validate_default=True)
+    timeout: Annotated[Duration, within("10ms", "60s")] = Field(default="15s", validate_default=True)
     """Limit of one whole call, from connecting to the answer's last byte."""
 
 
@@ -51,7 +51,8 @@ class _Target(Section):
     fields: tuple[str, ...] | None = None
     """What the target may have; see docs/targets.md."""
     require_complete: bool = False
-    """Hold back events that could not be enriched wholly, instead of sending them as partial."""
+    """Never send an event that could not be enriched wholly: it waits while Planday is away, and is a dead letter when
+    its record is gone or out of the app's scope."""
     retry: Retry = Retry()
     """When a failed delivery is tried again, and how long one attempt may take."""
     allow_networks: tuple[Network, ...] = ()

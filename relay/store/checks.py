@@ -274,7 +274,7 @@ def _memory(facts: Facts) -> Iterator[Finding]:
             "warning",
             f"{share:.0%} of maxmemory is used",
             "at 100 % Redis refuses writes, and no event can be accepted",
-            "let the backlog drain, shorten [retention], or " + facts.change("maxmemory", str(int(limit) * 2)),
+            "let the backlog drain, or " + facts.change("maxmemory", str(int(limit) * 2)),
         )
 
 

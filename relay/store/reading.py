@@ -81,13 +81,13 @@ class Reading:
     """The questions; nothing here changes anything."""
 
     def __init__(self, client: aioredis.Redis, keys: Keys) -> None:
-        self._client = client
+        self.client = client
         self._keys = keys
         self._pager = Pager(client)
 
     async def event(self, id_: str) -> EventRecord:
         """One event. Raises NotFoundError."""
-        raw: dict[bytes, bytes] = await command(self._client, "HGETALL", self._keys.event(id_))
+        raw: dict[bytes, bytes] = await command(self.client, "HGETALL", self._keys.event(id_))
         if not raw:
             raise NotFoundError(f"there is no event {id_}")
         return _event_record(raw)
@@ -96,7 +96,7 @@ class Reading:
         """Where one event stands with each of its targets, in the order of the settings."""
         id_ = record.event.id
         with translated():
-            pipe = self._client.pipeline(transaction=False)
+            pipe = self.client.pipeline(transaction=False)
             for target in record.targets:
                 pipe.hgetall(self._keys.delivery(id_, target))
             answers = await pipe.execute()
@@ -109,7 +109,7 @@ class Reading:
     async def delivery(self, id_: str, target: str) -> Delivery:
         """One delivery. Raises NotFoundError."""
         with translated():
-            pipe = self._client.pipeline(transaction=False)
+            pipe = self.client.pipeline(transaction=False)
             pipe.hgetall(self._keys.delivery(id_, target))
             pipe.hget(self._keys.event(id_), "seq")
             raw, sequence = await pipe.execute()
@@ -119,7 +119,7 @@ class Reading:
 
     async def attempts(self, id_: str, target: str) -> list[Attempt]:
         """The kept attempts of one delivery, oldest first."""
-        raw: list[bytes] = await command(self._client, "LRANGE", self._keys.attempts(id_, target), 0, -1)
+        raw: list[bytes] = await command(self.client, "LRANGE", self._keys.attempts(id_, target), 0, -1)
         return [Attempt.from_json(one) for one in raw]
 
     async def place_of(self, record: EventRecord) -> Place:
@@ -128,7 +128,7 @@ class Reading:
         lanes = {"": keys.event_lane(event.lane)}
         lanes |= {target: keys.delivery_lane(event.lane, target) for target in record.targets}
         with translated():
-            pipe = self._client.pipeline(transaction=False)
+            pipe = self.client.pipeline(transaction=False)
             pipe.zscore(keys.leased_events, event.id)
             for lane in lanes.values():
                 pipe.lpos(lane, event.id)
@@ -150,7 +150,7 @@ class Reading:
 
         async def load(found: Sequence[Spot]) -> list[EventRecord | None]:
             with translated():
-                pipe = self._client.pipeline(transaction=False)
+                pipe = self.client.pipeline(transaction=False)
                 for place in found:
                     pipe.hgetall(keys.event(place.id))
                 answers = await pipe.execute()
@@ -176,7 +176,7 @@ class Reading:
 
         async def load(found: Sequence[Spot]) -> list[DeliveryRow | None]:
             with translated():
-                pipe = self._client.pipeline(transaction=False)
+                pipe = self.client.pipeline(transaction=False)
                 for place in found:
                     pipe.hgetall(self._keys.delivery(place.id, indexes[place.index]))
                     pipe.hmget(self._keys.event(place.id), ["ty", "lane", "at", "seq"])
@@ -199,13 +199,13 @@ class Reading:
 
     async def known_targets(self) -> list[str]:
         """Every target that ever had a delivery."""
-        return sorted(name.decode() for name in await command(self._client, "SMEMBERS", self._keys.targets))
+        return sorted(name.decode() for name in await command(self.client, "SMEMBERS", self._keys.targets))
 
     async def stats(self, targets: Sequence[str], *, now: float) -> dict[str, Any]:
         """Totals, and per target what waits, is on the wire, failed, and since when the oldest waits."""
         keys = self._keys
         with translated():
-            pipe = self._client.pipeline(transaction=False)
+            pipe = self.client.pipeline(transaction=False)
             pipe.hgetall(keys.counters)
             pipe.zcard(keys.open)
             pipe.zrange(keys.open, 0, 0, withscores=True)
@@ -215,8 +215,9 @@ class Reading:
             pipe.zcount(keys.drains, ms(now), "+inf")
             pipe.llen(keys.quarantine)
             pipe.zcard(keys.events_in("dead"))
-            totals, open_, oldest, due, leased, workers, drains, quarantine, dead = await pipe.execute()
-            pipe = self._client.pipeline(transaction=False)
+            pipe.info("memory")
+            totals, open_, oldest, due, leased, workers, drains, quarantine, dead, memory = await pipe.execute()
+            pipe = self.client.pipeline(transaction=False)
             for target in targets:
                 for state in _LISTED:
                     pipe.zcard(keys.deliveries_in(target, state))
@@ -244,6 +245,7 @@ class Reading:
             "workers": workers,
             "drains": drains,
             "quarantine": quarantine,
+            "store_bytes": memory.get("used_memory"),
             "targets": per_target,
         }
 

@@ -91,9 +91,10 @@ class Store:
         for lane in lanes:
             interval = f"{1000 / lane.per_second:.3f}" if lane.per_second else 0
             args += (lane.target, lane.concurrency, interval, lane.burst, lane.limiter, int(lane.dedupes))
-        released, next_due, events, deliveries = await self._call("claim", now, *args)
+        released_events, released, next_due, events, deliveries = await self._call("claim", now, *args)
         return Claim(
-            released=released,
+            released_events=released_events,
+            released_deliveries=released,
             next_due=next_due / 1000 if next_due >= 0 else None,
             events=tuple(
                 ClaimedEvent(
@@ -113,11 +114,13 @@ class Store:
                     token=token,
                     sequence=sequence,
                     attempt=attempt,
+                    step=step,
                     round=round_,
                     replay=replay.decode() or None,
                     envelope=envelope,
+                    accepted_at=float(at) / 1000,
                 )
-                for id_, target, token, sequence, attempt, round_, replay, envelope in deliveries
+                for id_, target, token, sequence, attempt, step, round_, replay, envelope, at in deliveries
             ),
         )
 
@@ -162,14 +165,14 @@ class Store:
             args += (one.id, one.target, one.token)
         return [bool(answer) for answer in await self._call("renew", now, *args)]
 
-    async def sweep(self, *, now: float, cursor: str, targets: Sequence[str], most: int) -> tuple[int, int, str]:
-        """Repair open events that nobody would find, from `cursor` on ("-inf": the oldest).
+    async def sweep(self, *, now: float, rank: int, targets: Sequence[str], most: int) -> tuple[int, int, int]:
+        """Repair open events that nobody would find, from `rank` on (0: the oldest).
 
         Returns how many places were repaired, how many deliveries of vanished targets were parked, and the
-        next cursor ("" at the end).
+        rank to go on from (-1 at the end).
         """
-        repaired, parked, following = await self._call("sweep", now, most, cursor, " ".join(targets))
-        return repaired, parked, following.decode()
+        repaired, parked, following = await self._call("sweep", now, most, rank, " ".join(targets))
+        return repaired, parked, following
 
     # People --------------------------------------------------------------------------------------
 
@@ -203,6 +206,14 @@ class Store:
         Raises NotFoundError when there is no such event and RefusedError when it is in none of `states`.
         """
         _reopened(await self._call("reopen_event", now, id_, " ".join(states)), f"event {id_}", states)
+
+    async def cancel(self, id_: str, target: str, *, now: float, reason: str) -> None:
+        """End a waiting, parked or dead delivery for good; its lane goes on.
+
+        Raises NotFoundError when there is no such delivery and RefusedError when its state is another.
+        """
+        answer = await self._call("cancel", now, id_, target, reason)
+        _reopened(answer, f"delivery of {id_} to {target}", ("waiting", "parked", "dead"), "cancelled")
 
     async def pause(self, target: str, *, now: float, by: str, reason: str) -> None:
         """Stop sending to a target; its deliveries wait."""
@@ -252,8 +263,8 @@ class Store:
         return await self._scripts.call(name, self.keys.prefix, ms(now), *args)
 
 
-def _reopened(answer: Sequence[bytes], what: str, states: Sequence[str]) -> None:
+def _reopened(answer: Sequence[bytes], what: str, states: Sequence[str], done: str = "opened again") -> None:
     if answer[0] == b"missing":
         raise NotFoundError(f"there is no {what}")
     if answer[0] == b"refused":
-        raise RefusedError(f"the {what} is {answer[1].decode()}; only {', '.join(states)} can be opened again")
+        raise RefusedError(f"the {what} is {answer[1].decode()}; only {', '.join(states)} can be {done}")

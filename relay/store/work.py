@@ -43,16 +43,22 @@ class ClaimedEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedDelivery:
-    """A delivery under lease, with the enriched envelope that it is to send."""
+    """A delivery under lease, with the enriched envelope that it is to send.
+
+    `attempt` numbers the attempts of this round, those lost with their worker included; `step` leaves these out and
+    is its place in the retry schedule. `accepted_at` is when the event was accepted (seconds).
+    """
 
     id: str
     target: str
     token: int
     sequence: int
     attempt: int
+    step: int
     round: int
     replay: str | None
     envelope: bytes
+    accepted_at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +67,8 @@ class Claim:
 
     events: tuple[ClaimedEvent, ...]
     deliveries: tuple[ClaimedDelivery, ...]
-    released: int
+    released_events: int
+    released_deliveries: int
     next_due: float | None
 
 

@@ -181,7 +181,6 @@ def status_class(status: int | None) -> str:
 
 
 @lru_cache(maxsize=1024)
-@lru_cache(maxsize=1024)
 def _name(name: str) -> str:
     """A name from the configuration or a word of ours; anything else (a path, a number of somebody) is "other"."""
     return name if _LABEL.fullmatch(name) and redact(name) == name else OTHER

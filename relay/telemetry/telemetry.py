@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import fields
 from typing import Any, TextIO
 
+import prometheus_client
 import structlog
 
 from relay.telemetry import logs
@@ -66,6 +67,17 @@ class Telemetry:
     def render(self, gauges: Gauges | None = None) -> bytes:
         """The page for /metrics (`CONTENT_TYPE`), with gauges just read from the store (their names: `GAUGES`)."""
         return self.metrics.render(gauges or {})
+
+    def expose(self, port: int) -> Callable[[], None]:
+        """Show this process's counters on a loopback port until the answer is called. Raises OSError."""
+        server, thread = prometheus_client.start_http_server(port, addr="127.0.0.1", registry=self.metrics.registry)
+
+        def close() -> None:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+        return close
 
     def _fields(self, happening: Happening) -> dict[str, Any]:
         shown: dict[str, Any] = {}

@@ -22,6 +22,7 @@ ROUTES = (
     Route("/deliveries", events.list_deliveries),
     Route("/deliveries/{event}/{target}", events.show_delivery),
     Route("/deliveries/{event}/{target}/retry", events.retry_delivery, methods=["POST"]),
+    Route("/deliveries/{event}/{target}/cancel", events.cancel_delivery, methods=["POST"]),
     Route("/replay/plans", operations.list_plans),
     Route("/replay/plans", operations.make_plan, methods=["POST"]),
     Route("/replay/plans/{plan}", operations.show_plan),

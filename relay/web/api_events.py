@@ -28,6 +28,14 @@ class Retry(BaseModel):
     reason: str = Field(default="", max_length=500)
 
 
+class Cancel(BaseModel):
+    """Body of a cancellation."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    reason: str = Field(min_length=1, max_length=500)
+
+
 async def list_events(request: Request) -> Response:
     """Events that fit, newest first."""
     query = Query(request)
@@ -94,4 +102,13 @@ async def retry_delivery(request: Request) -> Response:
     event, target = request.path_params["event"], request.path_params["target"]
     wish = await body_of(request, Retry)
     await services.desk.retry(event, target, by=BY, reason=wish.reason, force=wish.force)
+    return json_answer(shapes.delivery(await services.reading.delivery(event, target)))
+
+
+async def cancel_delivery(request: Request) -> Response:
+    """Never send one delivery, or not again."""
+    services = services_of(request)
+    event, target = request.path_params["event"], request.path_params["target"]
+    wish = await body_of(request, Cancel)
+    await services.desk.cancel(event, target, by=BY, reason=wish.reason)
     return json_answer(shapes.delivery(await services.reading.delivery(event, target)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
@@ -10,7 +10,6 @@ from starlette.responses import Response
 
 from relay import __version__
 from relay.errors import NotFoundError, RefusedError
-from relay.events import DeliveryState
 from relay.services import PlanRequest, Services
 from relay.settings import shown
 from relay.web import shapes
@@ -31,7 +30,9 @@ class Plan(BaseModel):
     portal: int | None = Field(default=None, ge=1, le=LARGEST_PORTAL, strict=True)
     since: str | None = Field(default=None, max_length=64)
     until: str | None = Field(default=None, max_length=64)
-    states: tuple[DeliveryState, ...] = Field(default=(DeliveryState.DEAD,), min_length=1)
+    states: tuple[Literal["dead", "cancelled", "superseded", "delivered", "unrouted"], ...] = Field(
+        default=("dead",), min_length=1
+    )
     reason: str = Field(default="", max_length=500)
     force: bool = Field(default=False, strict=True)
 

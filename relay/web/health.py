@@ -98,6 +98,7 @@ async def _gauges(services: Services) -> Mapping[str, float | Mapping[str, float
         "open_events": stats["open"],
         "workers": stats["workers"],
         "quarantine_bodies": stats["quarantine"],
+        "store_bytes": stats["store_bytes"] or 0,
     }
 
 

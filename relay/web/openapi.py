@@ -63,6 +63,11 @@ def _paths() -> Json:
                 "events", "Send one delivery again", "Delivery", _path("event"), _path("target"), body="Retry"
             )
         },
+        f"{api}/deliveries/{{event}}/{{target}}/cancel": {
+            "post": _post(
+                "events", "Never send one delivery", "Delivery", _path("event"), _path("target"), body="Cancel"
+            )
+        },
         f"{api}/replay/plans": {
             "get": _get("replay", "The newest plans", "Plans"),
             "post": _post("replay", "Fix what would be sent again", "Plan", body="PlanRequest", status=201),

@@ -172,6 +172,10 @@ SCHEMAS: Json = {
         optional=("force", "reason"),
         says="What is parked or delivered needs a reason; what is delivered, or older than what was, `force` too.",
     ),
+    "Cancel": _object(
+        {"reason": _REASON},
+        says="A waiting, parked or dead delivery ends as cancelled; what waits behind it goes on. Needs a reason.",
+    ),
     # Replay ----------------------------------------------------------------------------------------
     "PlanRequest": _object(
         {
@@ -183,7 +187,7 @@ SCHEMAS: Json = {
             "states": {
                 "type": "array",
                 "minItems": 1,
-                "items": _choice("dead", "cancelled", "superseded", "delivered"),
+                "items": _choice("dead", "cancelled", "superseded", "delivered", "unrouted"),
                 "default": ["dead"],
             },
             "reason": _REASON,
@@ -198,7 +202,7 @@ SCHEMAS: Json = {
             "by": _TEXT,
             "reason": _TEXT,
             "force": _FLAG,
-            "states": _list(_ref("DeliveryState")),
+            "states": _list(_choice("dead", "cancelled", "superseded", "delivered", "unrouted")),
             "total": _COUNT,
             "done": _COUNT,
             "counts": _list(_object({"target": _TEXT, "state": _ref("DeliveryState"), "count": _COUNT})),
@@ -250,6 +254,7 @@ SCHEMAS: Json = {
             "workers": _COUNT,
             "drains": _COUNT,
             "quarantine": _COUNT,
+            "store_bytes": _maybe(_COUNT),
             "targets": {
                 "type": "object",
                 "additionalProperties": _object(

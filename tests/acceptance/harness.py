@@ -154,7 +154,7 @@ class Relay:
             "allow_http": True,
             "allow_networks": ["127.0.0.0/8"],
             "rate": {"concurrency": 100},
-            "retry": {"schedule": ["1s"] * 30, "timeout": "5s"},
+            "retry": {"schedule": ["1s"] * 30, "timeout": "15s"},
         }
         tables: dict[str, Mapping[str, Any]] = {
             "sources.planday": {"secrets": ["env:SOURCE_SECRET"]},

@@ -48,6 +48,24 @@ def test_the_story_holds(tmp_path: Path) -> None:
     assert leftovers(tmp_path) == []
 
 
+def try_out(text: str) -> None:
+    """What the demo says to type in another terminal works there, and so does the rest."""
+    shown = next(line.split()[1:] for line in text.splitlines() if line.strip().startswith("export RELAY_CONFIG="))
+    environ = environment(**dict(one.split("=", 1) for one in shown))
+
+    def relay(*arguments: str) -> str:
+        done = subprocess.run([RELAY, *arguments], env=environ, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, (arguments, done.stdout, done.stderr)
+        return done.stdout
+
+    assert json.loads(relay("check", "--connect", "--json"))["findings"] == []
+    assert "Bistro Demo" in relay("portals", "check")
+    assert json.loads(relay("targets", "test", "hours", "--json"))["status"] == 202
+    assert json.loads(relay("targets", "test", "ops-slack", "--json"))["answer"]["excerpt"] == "ok"
+    sent = json.loads(relay("trigger", "planday.shift.updated", "--set", "subject=shift/70010045", "--json"))
+    assert "planday.shift.updated of shift/70010045" in relay("events", "explain", sent["answer"]["events"][0]["id"])
+
+
 @pytest.mark.timeout(120)
 def test_ctrl_c_after_the_story_leaves_no_process(tmp_path: Path) -> None:
     """Living on, it shows what to try; Ctrl-C ends it with the story's exit code, and everything with it."""
@@ -56,10 +74,10 @@ def test_ctrl_c_after_the_story_leaves_no_process(tmp_path: Path) -> None:
         until(lambda: "stats" in demo.text, "what to try")
         below = demo.below()
         assert len(below) >= 4, "simulator, receiver, worker and store"
+        try_out(demo.text)
         demo.ctrl_c()
         assert demo.process.wait(30) == 0, demo.text
         until(lambda: not any(map(alive, below)), "every process to be gone", patience=5)
-        assert "export RELAY_CONFIG=" in demo.text
         assert leftovers(tmp_path) == []
 
 

@@ -162,6 +162,25 @@ async def test_a_target_that_takes_whole_events_only_waits_for_planday(
     assert relay.targets["wages"].sent[0].envelope["data"]["enrichment"]["state"] == "complete"
 
 
+@pytest.mark.parametrize("condition", [{"departments": [4101]}, {"when": "data.object.id"}, {"employee_groups": [1]}])
+async def test_a_target_that_chooses_by_the_record_never_loses_an_event_to_an_outage(
+    store: Store, reading: Reading, clock: FakeClock, condition: dict[str, object]
+) -> None:
+    """Without the record nobody can say whether such a target wants the event: it waits, it does not end unrouted."""
+    relay = Relay(store, clock, wages=condition)
+    relay.planday.records["shift/1"] = PlandayUnavailable("away")
+    one = event()
+    await store.accept([one], now=clock())
+    for _ in range(60):
+        due = await relay.work()
+        assert due is not None
+        clock.now = max(clock.now, due)
+    assert (await reading.event(one.id)).state is EventState.ACCEPTED
+    relay.planday.records["shift/1"] = {"id": 1, "departmentId": 4101, "employeeGroupId": 1}
+    await relay.work_until_done()
+    assert [sent.event_id for sent in relay.targets["wages"].sent] == [one.id]
+
+
 async def test_a_dead_authorisation_makes_events_wait_for_a_person(
     store: Store, reading: Reading, clock: FakeClock
 ) -> None:

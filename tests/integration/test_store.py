@@ -288,7 +288,7 @@ async def test_a_stalled_sender_settling_late_is_refused(bench: Bench) -> None:
     """The same for deliveries: the late outcome is refused, and the state is the new holder's."""
     stalled = (await bench.routed(bench.event()))[0]
     taken = (await bench.claim(now=T0 + LEASE + 1)).deliveries[0]
-    assert taken.attempt == stalled.attempt + 1
+    assert (taken.attempt, taken.step) == (stalled.attempt + 1, stalled.step)
     assert not await bench.settle(stalled, DeliveryState.DEAD)
     assert await bench.settle(taken)
     assert (await bench.reading.delivery(taken.id, "hours")).state is DeliveryState.DELIVERED
@@ -298,7 +298,7 @@ async def test_a_late_settle_before_anyone_took_over_is_refused_too(bench: Bench
     """Once a lease was taken back its old token is worthless, even while nobody else holds the work."""
     stalled = (await bench.routed(bench.event()))[0]
     released = await bench.claim(lane(per_second=0.001, burst=1), now=T0 + LEASE + 1, deliveries=0)
-    assert released.released == 1
+    assert released.released_deliveries == 1
     assert not await bench.settle(stalled)
 
 
@@ -307,8 +307,8 @@ async def test_a_renewed_lease_is_kept_and_a_lost_one_is_reported(bench: Bench) 
     held = (await bench.routed(bench.event()))[0]
     mine = Held(held.id, "hours", held.token)
     assert await bench.store.renew([mine], now=T0 + 8, lease=LEASE) == [True]
-    assert (await bench.claim(now=T0 + LEASE + 1)).released == 0
-    assert (await bench.claim(now=T0 + 19)).released == 1
+    assert (await bench.claim(now=T0 + LEASE + 1)).released_deliveries == 0
+    assert (await bench.claim(now=T0 + 19)).released_deliveries == 1
     assert await bench.store.renew([mine], now=T0 + 19, lease=LEASE) == [False]
 
 
@@ -556,6 +556,7 @@ async def test_a_dead_delivery_is_opened_again_with_a_new_round(bench: Bench) ->
     state = await bench.store.reopen(claimed.id, "hours", now=T0 + 5, states=_FAILED, replay="plan_1")
     assert state is DeliveryState.WAITING
     again = (await bench.claim(now=T0 + 5)).deliveries[0]
+    assert again.step == 1
     assert (again.id, again.round, again.replay, again.attempt) == (claimed.id, 2, "plan_1", 1)
     await bench.settle(again, now=T0 + 5)
     assert len(await bench.reading.attempts(claimed.id, "hours")) == 2
@@ -621,6 +622,28 @@ async def test_a_parked_delivery_is_released_in_its_place(bench: Bench) -> None:
     assert [one.id for one in (await bench.claim()).deliveries] == [parked.id]
 
 
+async def test_a_cancelled_delivery_ends_and_frees_its_lane(bench: Bench) -> None:
+    """A person found that the target has it: nothing is sent, the newer state goes, and it can be opened again."""
+    parked, later = bench.event("1"), bench.event("1")
+    await bench.settle((await bench.routed(parked, later))[0], DeliveryState.PARKED)
+    await bench.store.cancel(parked.id, "hours", now=T0, reason="they have it")
+    assert [one.id for one in (await bench.claim()).deliveries] == [later.id]
+    delivery = await bench.reading.delivery(parked.id, "hours")
+    assert (delivery.state, delivery.reason) == (DeliveryState.CANCELLED, "they have it")
+    await bench.store.reopen(parked.id, "hours", now=T0, states=(DeliveryState.CANCELLED,))
+
+
+async def test_a_waiting_delivery_is_cancelled_before_it_is_sent_again(bench: Bench) -> None:
+    """Nothing of a cancelled delivery is due any more, and its event is closed."""
+    claimed = (await bench.routed(bench.event("1")))[0]
+    with pytest.raises(RefusedError, match="is sending"):
+        await bench.store.cancel(claimed.id, "hours", now=T0, reason="no")
+    await bench.settle(claimed, DeliveryState.WAITING, due=T0 + 5)
+    await bench.store.cancel(claimed.id, "hours", now=T0, reason="no")
+    assert (await bench.claim(now=T0 + 6)).deliveries == ()
+    assert (await bench.reading.stats(["hours"], now=T0))["open"] == 0
+
+
 async def test_what_is_on_the_wire_or_unknown_is_not_opened(bench: Bench) -> None:
     """Only the named states can be opened again; the error says the present one."""
     claimed = (await bench.routed(bench.event()))[0]
@@ -646,8 +669,8 @@ async def test_the_sweep_finds_work_that_nobody_would_find(bench: Bench) -> None
         bench.keys.event_lane(events[2].lane),
         bench.keys.delivery_lane(events[1].lane, "hours"),
     )
-    repaired, parked, cursor = await bench.store.sweep(now=T0, cursor="-inf", targets=["hours"], most=100)
-    assert (repaired, parked, cursor) == (4, 0, "")
+    repaired, parked, following = await bench.store.sweep(now=T0, rank=0, targets=["hours"], most=100)
+    assert (repaired, parked, following) == (4, 0, -1)
     claim = await bench.claim()
     assert [one.id for one in claim.events] == [events[2].id]
     assert [one.id for one in claim.deliveries] == [events[1].id]
@@ -657,26 +680,25 @@ async def test_the_sweep_finds_work_that_nobody_would_find(bench: Bench) -> None
 async def test_a_sweep_of_a_sound_store_changes_nothing(bench: Bench) -> None:
     """Whatever is waiting, on the wire or in a lane in good order is left alone."""
     await bench.routed(*(bench.event(str(n % 3)) for n in range(9)))
-    assert await bench.store.sweep(now=T0, cursor="-inf", targets=["hours"], most=100) == (0, 0, "")
+    assert await bench.store.sweep(now=T0, rank=0, targets=["hours"], most=100) == (0, 0, -1)
 
 
 async def test_deliveries_of_a_vanished_target_are_parked(bench: Bench) -> None:
     """A target that left the settings is no black hole: what waits for it is parked and named."""
     claimed = await bench.routed(bench.event())
     await bench.settle(claimed[0], DeliveryState.WAITING, due=T0)
-    assert (await bench.store.sweep(now=T0, cursor="-inf", targets=["else"], most=100))[:2] == (0, 1)
+    assert (await bench.store.sweep(now=T0, rank=0, targets=["else"], most=100))[:2] == (0, 1)
     delivery = await bench.reading.delivery(claimed[0].id, "hours")
     assert (delivery.state, delivery.reason) == (DeliveryState.PARKED, "target gone: hours is not in the settings")
 
 
-async def test_a_long_sweep_goes_on_from_its_cursor(bench: Bench) -> None:
-    """A bounded sweep comes round to every open event."""
-    for n in range(25):
-        await bench.store.accept([bench.event(str(n))], now=T0 + n)
+async def test_a_long_sweep_comes_round_to_every_event(bench: Bench) -> None:
+    """A bounded sweep goes on where it stood, also through events that were accepted at one and the same time."""
+    await bench.store.accept([bench.event(str(n)) for n in range(25)], now=T0)
     await bench.client.delete(bench.keys.due_events)
-    cursor, repaired = "-inf", 0
-    while cursor:
-        found, _, cursor = await bench.store.sweep(now=T0 + 99, cursor=cursor, targets=["hours"], most=10)
+    rank, repaired = 0, 0
+    while rank >= 0:
+        found, _, rank = await bench.store.sweep(now=T0 + 99, rank=rank, targets=["hours"], most=10)
         repaired += found
     assert repaired == 25
 

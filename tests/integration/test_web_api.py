@@ -392,13 +392,24 @@ async def test_a_plan_is_made_shown_and_run_once(bench: Bench) -> None:
     assert [one["id"] for one in shown(await bench.get("/replay/plans"), "Plans")["plans"]] == [plan["id"]]
 
 
+async def test_a_parked_delivery_is_cancelled_with_a_reason(bench: Bench) -> None:
+    """The target turned out to have it: it ends as cancelled, with who and why; without a reason nothing happens."""
+    event = await bench.accepted(1)
+    await bench.routed("hours")
+    await bench.settled("hours", DeliveryState.PARKED, reason="no answer came")
+    problem(await bench.post(f"/deliveries/{event}/hours/cancel"), 422, "body")
+    ended = shown(await bench.post(f"/deliveries/{event}/hours/cancel", {"reason": "they have it"}), "Delivery")
+    assert (ended["state"], ended["reason"]) == ("cancelled", "cancelled by api: they have it")
+    problem(await bench.post(f"/deliveries/{event}/hours/cancel", {"reason": "again"}), 409, "refused")
+
+
 async def test_a_plan_that_makes_no_sense_is_refused(bench: Bench) -> None:
     """Faults in the body with their places, refusals of the replay itself as conflicts, unknown plans as 404."""
     body = problem(await bench.post("/replay/plans", {"since": "soon", "until": "2026-01-01"}), 422, "body")
     assert [error["pointer"] for error in body["errors"]] == ["/since", "/until"]
     problem(await bench.post("/replay/plans", {"states": ["lost"]}), 422, "body")
     problem(await bench.post("/replay/plans", {"states": []}), 422, "body")
-    problem(await bench.post("/replay/plans", {"states": ["waiting"]}), 409, "refused")
+    problem(await bench.post("/replay/plans", {"states": ["waiting"]}), 422, "body")
     problem(await bench.post("/replay/plans", {"force": True}), 409, "refused")
     problem(await bench.get("/replay/plans/plan_0"), 404, "not-found")
     problem(await bench.post("/replay/plans/plan_0/run"), 404, "not-found")

@@ -139,7 +139,7 @@ def test_nothing_at_all_is_a_configuration() -> None:
         (target(retry={"schedule": ["5s"] * 51}), "targets.x.retry.schedule: has more than 50 entries"),
         (target(retry={"schedule": [-5]}), "targets.x.retry.schedule.0: a duration is a number and a unit"),
         (target(retry={"timeout": "30s"}), "targets.x.retry.timeout: must be below relay.shutdown_grace (25s)"),
-        (target(retry={"timeout": "5m"}), "targets.x.retry.timeout: must be 10ms to 2m"),
+        (target(retry={"timeout": "5m"}), "targets.x.retry.timeout: must be 10ms to 60s"),
         (target(retry={"shedule": []}), "targets.x.retry.shedule: there is no such setting; did you mean schedule?"),
         (target(retry=5), "targets.x.retry: must be a section"),
         (target(rate={"per_second": 0}), "targets.x.rate.per_second: must be above 0"),

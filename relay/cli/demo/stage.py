@@ -19,8 +19,8 @@ from relay.store.server import EmbeddedServer
 USUAL_PORT, SIMULATOR_PORT = 8000, 8710
 _PATIENCE = 2.0
 _LOG_TAIL = 12
-# Beside the package when it is installed, at the top of a clone.
-_CONFIG = (Path(__file__).parent.with_name("demo.toml"), Path(__file__).parents[3] / "config" / "demo.toml")
+# In a clone a link to config/demo.toml, so that an installed package has it too.
+_CONFIG = Path(__file__).parent.with_name("demo.toml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +120,7 @@ def _write(folder: Path, *, simulator: int, receiver: int) -> None:
     from relay.simulator.payroll_standin import PAYROLL_SECRET
     from relay.simulator.relay_event_emitter import EMIT_SECRET
 
-    source = next(path for path in _CONFIG if path.exists())
-    text = source.read_text(encoding="utf-8")
+    text = _CONFIG.read_text(encoding="utf-8")
     text = text.replace(f":{SIMULATOR_PORT}", f":{simulator}").replace(f"port = {USUAL_PORT}", f"port = {receiver}")
     (folder / "relay.toml").write_text(text, encoding="utf-8")
     (folder / "secrets").mkdir(mode=0o700)

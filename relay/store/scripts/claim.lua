@@ -3,15 +3,18 @@
 --
 -- ARGV: prefix, now, lease in ms, most events, most deliveries, most lost leases before we give up,
 --       then per target: name, concurrency, interval in ms (0: no rate), burst, limiter, dedupes (1/0)
--- Returns: {released, next due in ms or -1, events, deliveries}
+-- Returns: {released events, released deliveries, next due in ms or -1, events, deliveries}
 --   event:    {id, token, sequence, tries, waiting since (ms or ''), record}
---   delivery: {id, target, token, sequence, attempt, round, replay id or '', envelope}
+--   delivery: {id, target, token, sequence, attempt, step, round, replay id or '', envelope, accepted at in ms}
+--
+-- `attempt` numbers the attempts of a round, those lost with their worker included; `step` leaves these out: a crash
+-- does not use up the schedule.
 
 local lease_end = string.format('%.3f', now + tonumber(ARGV[3]))
 local most_events = tonumber(ARGV[4])
 local room = tonumber(ARGV[5])
 local most_lost = tonumber(ARGV[6])
-local released = 0
+local released_events, released = 0, 0
 local soonest = -1
 
 local function sooner(at)
@@ -29,10 +32,11 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'lease:e', '-inf', NOW, 'LI
   local event = P .. 'e:' .. id
   redis.call('ZREM', P .. 'lease:e', id)
   redis.call('HINCRBY', event, 'tok', 1)
-  released = released + 1
+  released_events = released_events + 1
   if redis.call('HINCRBY', event, 'lost', 1) > most_lost then
     redis.call('HSET', event, 'st', 'dead', 'why', 'the worker died ' .. most_lost .. ' times while it handled this event')
     redis.call('ZADD', P .. 'ix:e:dead', redis.call('HGET', event, 'at'), id)
+    redis.call('HINCRBY', P .. 'count', 'dead_event', 1)
     leave_event_lane(redis.call('HGET', event, 'lane'), id)
     close_event(id)
   else
@@ -64,6 +68,7 @@ local function take_back(target, dedupes)
     redis.call('HDEL', record, 'begun')
     released = released + 1
     local lost = redis.call('HINCRBY', record, 'lost', 1)
+    redis.call('HINCRBY', record, 'all', 1)
     if begun and not dedupes then
       move_delivery(id, target, 'parked', 'the worker died while it was sending: the target may have it')
     elseif lost > most_lost then
@@ -131,10 +136,12 @@ for i = 7, #ARGV, 6 do
         redis.call('ZADD', leases, lease_end, id)
         local token = redis.call('HINCRBY', record, 'tok', 1)
         redis.call('HSET', record, 'st', 'sending')
-        local n, lost, round, replay = unpack(redis.call('HMGET', record, 'n', 'lost', 'rd', 'rp'))
+        local n, all, round, replay = unpack(redis.call('HMGET', record, 'n', 'all', 'rd', 'rp'))
+        local envelope, at = unpack(redis.call('HMGET', P .. 'e:' .. id, 'enr', 'at'))
+        local step = tonumber(n or '0') + 1
         deliveries[#deliveries + 1] = {
-          id, target, token, tonumber(seq), tonumber(n or '0') + tonumber(lost or '0') + 1,
-          tonumber(round or '1'), replay or '', redis.call('HGET', P .. 'e:' .. id, 'enr'),
+          id, target, token, tonumber(seq), step + tonumber(all or '0'), step,
+          tonumber(round or '1'), replay or '', envelope, at,
         }
       end
     end
@@ -146,4 +153,4 @@ for i = 7, #ARGV, 6 do
   end
 end
 
-return {released, math.ceil(soonest), events, deliveries}
+return {released_events, released, math.ceil(soonest), events, deliveries}

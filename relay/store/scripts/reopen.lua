@@ -25,7 +25,7 @@ end
 
 redis.call('HSET', record, 'st', 'waiting', 'due', NOW, 'up', NOW, 'why', reason, 'n', 0)
 redis.call('HINCRBY', record, 'rd', redis.call('HEXISTS', record, 'rd') == 1 and 1 or 2)
-redis.call('HDEL', record, 'rp', 'force', 'begun', 'lost')
+redis.call('HDEL', record, 'rp', 'force', 'begun', 'lost', 'all')
 if replay ~= '' then redis.call('HSET', record, 'rp', replay) end
 if force then redis.call('HSET', record, 'force', 1) end
 redis.call('ZREM', P .. 'ix:d:' .. target .. ':' .. was, id)

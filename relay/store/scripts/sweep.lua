@@ -2,20 +2,22 @@
 -- In a store that kept every write this finds nothing; it is the net under a restored backup or a lost write.
 -- Also parks deliveries of targets that left the settings.
 --
--- ARGV: prefix, now, most events, cursor (accepted ms, exclusive; '-inf' = from the oldest), configured targets (joined by a blank)
--- Returns: {repaired, parked, next cursor or ''}
+-- ARGV: prefix, now, most events, rank to begin at, configured targets (joined by a blank)
+-- Returns: {repaired, parked, rank to go on from, or -1 at the end}
+--
+-- By rank, since many events can share one time. Those that close meanwhile move the ranks, so a round may pass
+-- some over; the next round finds them.
 
 local configured = ' ' .. ARGV[5] .. ' '
-local from = ARGV[4] == '-inf' and '-inf' or '(' .. ARGV[4]
-local found = redis.call('ZRANGEBYSCORE', P .. 'open', from, '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[3])
+local first, most = tonumber(ARGV[4]), tonumber(ARGV[3])
+local found = redis.call('ZRANGE', P .. 'open', first, first + most - 1)
 local repaired, parked = 0, 0
 
 local function in_lane(key, id)
   return redis.call('LPOS', key, id) ~= false
 end
 
-for i = 1, #found, 2 do
-  local id = found[i]
+for _, id in ipairs(found) do
   local event = P .. 'e:' .. id
   local state, lane, targets = unpack(redis.call('HMGET', event, 'st', 'lane', 'tg'))
   if not state then
@@ -61,5 +63,4 @@ for i = 1, #found, 2 do
 end
 
 if repaired > 0 then ring() end
-local more = #found / 2 >= tonumber(ARGV[3])
-return {repaired, parked, more and found[#found] or ''}
+return {repaired, parked, #found < most and -1 or first + most}

@@ -1,0 +1,13 @@
+-- End a delivery that nobody shall send any more: a parked one that the target turned out to have, or a waiting one.
+-- Atomic because the delivery, its lane and the event's open work change together.
+--
+-- ARGV: prefix, now, id, target, reason
+-- Returns: {'cancelled'}, {'missing'}, or {'refused', present state}
+
+local id, target = ARGV[3], ARGV[4]
+local was = redis.call('HGET', P .. 'd:' .. id .. ':' .. target, 'st')
+if not was then return {'missing'} end
+if was ~= 'waiting' and was ~= 'parked' and was ~= 'dead' then return {'refused', was} end
+redis.call('ZREM', P .. 'due:t:' .. target, id)
+move_delivery(id, target, 'cancelled', ARGV[5])
+return {'cancelled'}

@@ -1,0 +1,241 @@
+"""The commands that read and act on the store, against a real one that another process could own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from relay.cli.main import app
+from relay.events import Attempt, DeliveryState, Event, Outcome, event_id
+from relay.services import Services, open_services
+from relay.settings import load
+from relay.store.server import EmbeddedServer
+from relay.store.shelf import Quarantined
+from relay.store.work import Finished, Lane, Settled
+
+CONFIG = """
+[sources.planday]
+verify = "none"
+[targets.hours]
+type = "webhook"
+url = "https://payroll.example/hooks"
+signing_secret = "env:TEST_SIGNING_SECRET"
+events = ["planday.*"]
+"""
+LANE = Lane(target="hours", concurrency=10, per_second=None, burst=1, limiter="hours", dedupes=True)
+EVENT = event_id("planday", "sender-1")
+UNROUTED = event_id("planday", "sender-2")
+
+
+@pytest.fixture(scope="module")
+def environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A running embedded store with one dead delivery, one unrouted event and one body in quarantine."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "relay.toml").write_text(CONFIG, encoding="utf-8")
+    found = {"RELAY_CONFIG": str(folder / "relay.toml"), "RELAY_DATA_DIR": str(folder / "data")}
+    with EmbeddedServer(folder / "data", appendfsync="everysec"):
+        asyncio.run(in_services(found, fill))
+        yield found
+
+
+async def in_services(environ: dict[str, str], act: Callable[[Services], Awaitable[None]]) -> None:
+    settings = load(environ, role="store")
+    async with open_services(settings, worker=False) as services:
+        await act(services)
+
+
+def event(sender_id: str, subject: str, now: float) -> Event:
+    return Event(
+        id=event_id("planday", sender_id),
+        source="planday",
+        sender_id=sender_id,
+        type="planday.shift.approved",
+        portal=4100001,
+        entity="shift",
+        entity_id=subject,
+        received_at=now,
+    )
+
+
+async def fill(services: Services) -> None:
+    """Through the verbs of the store, as a worker would."""
+    store, now = services.store, services.clock()
+    await services.intake.accept([event("sender-1", "1", now), event("sender-2", "2", now)])
+    claim = await store.claim([LANE], now=services.clock(), lease=10, most_events=10, most_deliveries=10)
+    envelope = b'{"type":"planday.shift.approved","data":{"enrichment":{"state":"complete"}}}'
+    for one in claim.events:
+        targets = ("hours",) if one.id == EVENT else ()
+        finished = Finished(id=one.id, token=one.token, envelope=envelope, targets=targets)
+        await store.finish(finished, now=services.clock())
+    await settle_all(services, DeliveryState.DEAD, Outcome.REJECTED)
+    body = Quarantined(
+        id="q_1", source="planday", at=now, reason="not JSON", content_type="text/plain", body="{\x1b[2J"
+    )
+    await services.shelf.quarantine(body, most=10)
+
+
+async def settle_all(services: Services, state: DeliveryState, outcome: Outcome) -> None:
+    now = services.clock()
+    claim = await services.store.claim([LANE], now=now, lease=10, most_events=10, most_deliveries=10)
+    for one in claim.deliveries:
+        attempt = Attempt(
+            number=one.attempt, started_at=now, ended_at=now, outcome=outcome, reason="they said so", status=422
+        )
+        await services.store.settle(
+            Settled(id=one.id, target=one.target, token=one.token, state=state, reason="refused", attempt=attempt),
+            now=now,
+        )
+
+
+@pytest.fixture
+def relay(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """`relay ...` in this environment."""
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    return lambda *arguments: CliRunner().invoke(app, list(arguments), prog_name="relay", env=environ)
+
+
+def told(result: Result) -> Any:
+    """What a command printed as JSON."""
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_events_are_listed_shown_and_explained(relay: Callable[..., Result]) -> None:
+    """By filter, by page, one whole, and in sentences."""
+    listed = told(relay("events", "list", "--json"))
+    assert {row["id"] for row in listed["events"]} == {EVENT, UNROUTED}
+    assert listed["cursor"] is None
+    assert [row["id"] for row in told(relay("events", "list", "--state", "unrouted", "--json"))["events"]] == [UNROUTED]
+    first = told(relay("events", "list", "--limit", "1", "--json"))
+    second = told(relay("events", "list", "--limit", "1", "--cursor", first["cursor"], "--json"))
+    assert {page["events"][0]["id"] for page in (first, second)} == {EVENT, UNROUTED}
+    assert told(relay("events", "list", "--since", "1h", "--until", "30m", "--json"))["events"] == []
+    shown = told(relay("events", "show", EVENT, "--json"))
+    assert (shown["state"], shown["deliveries"][0]["target"]) == ("routed", "hours")
+    assert relay("events", "show", EVENT).stdout.startswith("id ")
+    sentences = told(relay("events", "explain", EVENT, "--json"))["sentences"]
+    assert sentences == relay("events", "explain", EVENT).stdout.splitlines()
+    assert any("hours: given up" in one for one in sentences)
+
+
+def test_lists_are_tables_for_people(relay: Callable[..., Result]) -> None:
+    """A heading, a line per row on stdout; what else there is to say on stderr."""
+    result = relay("events", "list", "--limit", "1")
+    assert result.stdout.splitlines()[0].split() == [
+        "accepted", "event", "type", "subject", "portal", "state", "targets"
+    ]  # fmt: skip
+    assert len(result.stdout.splitlines()) == 2
+    assert result.stderr.startswith("more: add --cursor ")
+
+
+def test_what_is_not_there_is_exit_code_4(relay: Callable[..., Result]) -> None:
+    """One line on stderr, nothing on stdout."""
+    for arguments in (
+        ("events", "show", "evt_nope"),
+        ("events", "explain", "evt_nope"),
+        ("deliveries", "show", "evt_nope"),
+        ("deliveries", "show", "evt_nope", "hours"),
+        ("deliveries", "retry", "evt_nope", "hours"),
+        ("deliveries", "retry", UNROUTED),
+        ("replay", "run", "plan_nope"),
+        ("replay", "status", "plan_nope"),
+        ("quarantine", "show", "q_nope"),
+        ("targets", "pause", "nope"),
+        ("targets", "resume", "nope"),
+    ):
+        result = relay(*arguments)
+        assert (result.exit_code, result.stdout) == (4, ""), (arguments, result.output)
+        assert result.stderr.startswith("error: ")
+
+
+def test_dead_deliveries_are_found_and_counted(relay: Callable[..., Result]) -> None:
+    """The list, one with its attempts, the totals, and an exit code for monitoring."""
+    (row,) = told(relay("deliveries", "list", "--state", "dead", "--json"))["deliveries"]
+    assert (row["event"], row["target"], row["attempts"]) == (EVENT, "hours", 1)
+    shown = told(relay("deliveries", "show", EVENT, "hours", "--json"))
+    assert shown == told(relay("deliveries", "show", f"{EVENT}:hours", "--json"))
+    assert (shown["tries"][0]["status"], shown["tries"][0]["outcome"]) == (422, "rejected")
+    assert "422" in relay("deliveries", "show", EVENT).stdout
+    stats = told(relay("stats", "--json"))
+    assert (stats["totals"]["accepted"], stats["targets"]["hours"]["dead"]) == (2, 1)
+    assert relay("stats", "--fail-on-dead").exit_code == 3
+
+
+def test_targets_are_paused_and_resumed(relay: Callable[..., Result]) -> None:
+    """The list says so; resuming twice is no failure."""
+    assert told(relay("targets", "pause", "hours", "--reason", "books close", "--json"))["state"] == "paused"
+    (row,) = told(relay("targets", "list", "--json"))["targets"]
+    assert (row["state"], row["paused"], row["url"]) == ("paused", "books close", "https://payroll.example/***")
+    assert told(relay("targets", "resume", "hours", "--json"))["changed"] is True
+    assert told(relay("targets", "resume", "hours", "--json"))["changed"] is False
+    assert "hours" in relay("targets", "list").stdout
+
+
+def test_what_was_quarantined_is_shown_without_its_escapes(relay: Callable[..., Result]) -> None:
+    """The list leaves the body out; shown for people it cannot steer the terminal, as JSON it is exact."""
+    (row,) = told(relay("quarantine", "list", "--json"))["quarantine"]
+    assert (row["id"], "body" in row) == ("q_1", False)
+    assert "not JSON" in relay("quarantine", "list").stdout
+    assert "\x1b" not in relay("quarantine", "show", "q_1").stdout
+    assert told(relay("quarantine", "show", "q_1", "--json"))["body"] == "{\x1b[2J"
+
+
+def test_migrate_has_nothing_to_do(relay: Callable[..., Result]) -> None:
+    """This is the first format."""
+    assert told(relay("migrate", "--json")) == {"format": 1, "migrated": False}
+    assert relay("migrate").exit_code == 0
+
+
+def test_portals_are_listed_without_a_store(relay: Callable[..., Result], tmp_path: Path) -> None:
+    """It is a question to the configuration."""
+    result = CliRunner().invoke(app, ["portals", "list", "--json"], env={"RELAY_DATA_DIR": str(tmp_path)})
+    assert told(result) == {"portals": []}
+    assert told(relay("portals", "check", "--json")) == {"ok": True, "portals": []}
+
+
+def test_a_plan_is_made_shown_and_run_once(relay: Callable[..., Result], environ: dict[str, str]) -> None:
+    """Nothing is sent by a plan; run a second time it is refused; a retry opens what is dead again."""
+    plan = told(relay("replay", "plan", "--target", "hours", "--json"))
+    assert (plan["total"], plan["states"]) == (1, ["dead"])
+    assert "nothing was sent yet" in relay("replay", "plan", "--state", "dead", "--state", "cancelled").stderr
+    assert relay("replay", "plan", "--force").exit_code == 1
+    assert told(relay("replay", "run", plan["id"], "--json"))["state"] == "running"
+    again = relay("replay", "run", plan["id"])
+    assert (again.exit_code, "started before" in again.stderr) == (1, True)
+    status = relay("replay", "status", plan["id"])
+    assert "0 of 1" in status.stdout
+    # No worker runs here, so the delivery is still dead: a person may send it again.
+    assert told(relay("deliveries", "retry", EVENT, "--json"))["deliveries"][0]["state"] == "waiting"
+    asyncio.run(in_services(environ, lambda services: settle_all(services, DeliveryState.DELIVERED, Outcome.DELIVERED)))
+    assert relay("deliveries", "retry", EVENT, "hours").exit_code == 1
+    forced = relay("deliveries", "retry", EVENT, "hours", "--force", "--reason", "they lost it")
+    assert (forced.exit_code, "waiting" in forced.stdout) == (0, True)
+
+
+def test_check_counts_what_left_the_configuration(environ: dict[str, str], tmp_path: Path) -> None:
+    """A delivery of a target that is not configured any more is a finding, with its remedy: exit code 3."""
+    (tmp_path / "relay.toml").write_text('[sources.planday]\nverify = "none"\n', encoding="utf-8")
+    result = CliRunner().invoke(
+        app, ["check", "--connect", "--json"], env={**environ, "RELAY_CONFIG": str(tmp_path / "relay.toml")}
+    )
+    assert result.exit_code == 3, result.output
+    findings = {one["where"]: one for one in json.loads(result.stdout)["findings"]}
+    assert findings["targets.hours"]["message"].startswith("1 deliveries wait for this target")
+    assert findings["workers"]["level"] == "warning"
+
+
+def test_a_target_of_a_closed_network_is_a_finding(environ: dict[str, str], tmp_path: Path) -> None:
+    """--connect resolves each target's address and asks the guard; nothing is sent."""
+    config = CONFIG.replace("payroll.example", "localhost")
+    (tmp_path / "relay.toml").write_text(config, encoding="utf-8")
+    secret = "whsec_dGVzdC1zb3VyY2Utc2VjcmV0LXRlc3Qtc291cmNlLXM="
+    environ = {**environ, "RELAY_CONFIG": str(tmp_path / "relay.toml"), "TEST_SIGNING_SECRET": secret}
+    result = CliRunner().invoke(app, ["check", "--connect"], env=environ)
+    assert result.exit_code == 3, result.output
+    assert "is not a public address (loopback)" in result.stdout
