@@ -1,6 +1,7 @@
 """The bare baselines: a Starlette route that does the same EVALSHA through the same client, and a loop of POSTs.
 
-`python -m bench.bare PORT REDIS_URL PREFIX` serves the route: it reads the body, checks nothing, and writes.
+`python -m bench.bare PORT REDIS_URL PREFIX HOW` serves the route: it reads the body, checks nothing, and writes:
+`single` with one EVALSHA a request, `joined` with the relay's own joining of concurrent ones.
 """
 
 from __future__ import annotations
@@ -23,15 +24,17 @@ from starlette.routing import Route
 from relay.events import Event, event_id
 from relay.http import AddressPolicy, OutgoingTransport
 from relay.jobs import Jobs
-from relay.store.client import connect
+from relay.store.client import Scripts, connect
 from relay.store.keys import Keys
-from relay.store.store import Store
+from relay.store.store import ENTITY_LIFE, Store, ms
 
 
-def app(url: str, prefix: str) -> Starlette:
+def app(url: str, prefix: str, how: str) -> Starlette:
     client = connect(url)
     keys = Keys(prefix)
-    store = Store(client, keys, backlog_limit=10_000_000, bell=Jobs(prefix, keys.queue).bell)
+    bell = Jobs(prefix, keys.queue).bell
+    store = Store(client, keys, backlog_limit=10_000_000, bell=bell)
+    scripts = Scripts(client)
     count = iter(range(10**9))
 
     async def take(request: Request) -> Response:
@@ -48,8 +51,13 @@ def app(url: str, prefix: str) -> Starlette:
             received_at=time.time(),
             received={"filler": "x" * 800},
         )
-        accepted = await store.accept([event], now=time.time())
-        return Response(pydantic_core.to_json({"id": accepted[0].id}), 202, media_type="application/json")
+        if how == "joined":
+            await store.accept([event], now=time.time())
+        else:
+            rung = bell(time.time())
+            head = (prefix, ms(time.time()), 10_000_000, ENTITY_LIFE, rung.id, rung.blob, 3_600_000, keys.queue)
+            await scripts.call("accept", *head, event.id, event.lane, event.type, event.to_json())
+        return Response(pydantic_core.to_json({"id": event.id}), 202, media_type="application/json")
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -77,6 +85,4 @@ async def post_loop(port: int, bodies: list[bytes], *, in_flight: int) -> float:
 
 
 if __name__ == "__main__":
-    uvicorn.run(
-        app(sys.argv[2], sys.argv[3]), host="127.0.0.1", port=int(sys.argv[1]), log_level="error", access_log=False
-    )
+    uvicorn.run(app(*sys.argv[2:5]), host="127.0.0.1", port=int(sys.argv[1]), log_level="error", access_log=False)

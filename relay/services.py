@@ -214,7 +214,13 @@ async def open_services(
         # The receiver's limit is its own: a sender waits for the answer.
         accepting = connect(url, socket_timeout=settings.relay.store_timeout)
         stack.push_async_callback(accepting.aclose)
-        store = Store(client if worker else accepting, keys, backlog_limit=settings.relay.backlog_limit, bell=work.bell)
+        store = Store(
+            client if worker else accepting,
+            keys,
+            backlog_limit=settings.relay.backlog_limit,
+            bell=work.bell,
+            accept_patience=settings.relay.store_timeout,
+        )
         reading = Reading(client, keys)
         services = Services(
             settings=settings,

@@ -101,7 +101,8 @@ async def findings_of(services: Services) -> list[dict[str, Any]]:
     stats = await services.reading.stats(tuple(gone), now=services.clock())
     for name, one in stats["targets"].items():
         if left := one["waiting"] + one["parked"]:
-            words = f"{left} deliveries wait for this target, which is not configured any more"
+            count = "1 delivery waits" if left == 1 else f"{left} deliveries wait"
+            words = f"{count} for this target, which is not configured any more"
             found.append(_finding("error", f"targets.{name}", words, remedy="put it back, or cancel them"))
     if not stats["workers"]:
         found.append(_finding("warning", "workers", "no worker runs: what is accepted waits", remedy="relay worker"))

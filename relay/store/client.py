@@ -101,20 +101,41 @@ class GroupCommit(Generic[Item, Answer]):
     """Joins calls that arrive while one is under way into the next one, so that a round trip serves many.
 
     `run` gets a batch and answers one result per item, in order. Its error goes to every waiter of that batch.
+    Who waits longer than `patience` seconds gets StoreUnavailable: what is under way then may still be written, and
+    what is not is left out.
     """
 
-    def __init__(self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]], *, most: int = 100) -> None:
+    def __init__(
+        self,
+        run: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]],
+        *,
+        most: int = 100,
+        patience: float | None = None,
+    ) -> None:
         self._run = run
         self._most = most
+        self._patience = patience
         self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
         self._flusher: asyncio.Task[None] | None = None
 
     async def submit(self, item: Item) -> Answer:
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((item, future))
         if self._flusher is None:
             self._flusher = asyncio.create_task(self._flush())
-        return await future
+        if self._patience is None:
+            return await future
+        # A bare timer: asyncio.timeout costs as much as the signature check, and this is done for every request.
+        timer = loop.call_later(self._patience, self._give_up, future)
+        try:
+            return await future
+        finally:
+            timer.cancel()
+
+    def _give_up(self, future: asyncio.Future[Answer]) -> None:
+        if not future.done():
+            future.set_exception(StoreUnavailable(f"the store did not answer within {self._patience:g} s"))
 
     async def _flush(self) -> None:
         try:

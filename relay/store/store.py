@@ -44,14 +44,23 @@ class Store:
     """The record of everything accepted. Raises StoreError when Redis does not do what is asked."""
 
     def __init__(
-        self, client: aioredis.Redis, keys: Keys, *, backlog_limit: int, bell: Callable[[float], Bell]
+        self,
+        client: aioredis.Redis,
+        keys: Keys,
+        *,
+        backlog_limit: int,
+        bell: Callable[[float], Bell],
+        accept_patience: float | None = None,
     ) -> None:
+        """`accept_patience`: how many seconds `accept` may take before it raises StoreUnavailable."""
         self.client = client
         self.keys = keys
         self._bell = bell
         self._backlog_limit = backlog_limit
         self._scripts = Scripts(client)
-        self._accepts: GroupCommit[tuple[tuple[Event, ...], float], list[Accepted]] = GroupCommit(self._accept)
+        self._accepts: GroupCommit[tuple[tuple[Event, ...], float], list[Accepted]] = GroupCommit(
+            self._accept, patience=accept_patience
+        )
         self._finishes: GroupCommit[tuple[Finished, float], str] = GroupCommit(self._finish)
         self._settles: GroupCommit[tuple[Settled, float], bool] = GroupCommit(self._settle)
 

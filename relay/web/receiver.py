@@ -23,10 +23,8 @@ from relay.errors import (
     InboundError,
     NoSuchSource,
     StoreError,
-    StoreUnavailable,
     UnsupportedMedia,
 )
-from relay.events import Event
 from relay.services import Accepted, Quarantined, Services
 from relay.settings import Settings, Source
 from relay.signing import Verifier, verifier, why
@@ -113,7 +111,7 @@ class Receiver:
             if quarantinable(error) and inlet.source.verify != "none":
                 await self._quarantine(services, inlet.name, error, content_type or "", body)
             raise
-        return await self._accept(services, events)
+        return await services.intake.accept(events)
 
     async def _body(self, receive: Receive, length: bytes) -> bytes:
         """The whole body, counted as it comes: what a header says of its length is only taken against it."""
@@ -138,15 +136,6 @@ class Receiver:
         except TimeoutError:
             detail = f"the body was not here after {self._body_patience:g} s"
             raise problems.Problem(problems.TOO_SLOW, detail, headers={"connection": "close"}) from None
-
-    async def _accept(self, services: Services, events: Sequence[Event]) -> Sequence[Accepted]:
-        # Giving up leaves the write alone if it is under way, and takes the events out of the next one if not:
-        # either way the sender's next try, with the same ids, comes to the right end.
-        try:
-            async with asyncio.timeout(self._store_timeout):
-                return await services.intake.accept(events)
-        except TimeoutError:
-            raise StoreUnavailable(f"the store did not answer within {self._store_timeout:g} s") from None
 
     async def _quarantine(
         self, services: Services, source: str, error: InboundError, content_type: str, body: bytes

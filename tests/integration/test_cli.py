@@ -226,7 +226,7 @@ def test_check_counts_what_left_the_configuration(environ: dict[str, str], tmp_p
     )
     assert result.exit_code == 3, result.output
     findings = {one["where"]: one for one in json.loads(result.stdout)["findings"]}
-    assert findings["targets.hours"]["message"].startswith("1 deliveries wait for this target")
+    assert findings["targets.hours"]["message"].startswith("1 delivery waits for this target")
     assert findings["workers"]["level"] == "warning"
 
 
