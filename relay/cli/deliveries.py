@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relay.cli import opened, out, shapes
+from relay.cli import opened, out
 from relay.cli.events import Cursor, EventId, Limit, Since, Until, more
 from relay.cli.group import Commands
 from relay.errors import NotFoundError
@@ -42,6 +42,7 @@ def list_(
       relay deliveries list --target hours --since 1d --json
     """
     from relay.services import DeliveryFilter
+    from relay.web import shapes
 
     wanted = DeliveryFilter(
         target=target,
@@ -93,6 +94,8 @@ def show(event: EventId, target: TargetName = None, as_json: out.AsJson = False)
       relay deliveries show evt_5a3c0f5f1b1e4d0c8a7b6c5d4e3f2a1b hours
       relay deliveries show evt_5a3c0f5f1b1e4d0c8a7b6c5d4e3f2a1b:hours --json
     """
+    from relay.web import shapes
+
     id_, _, named = event.partition(":")
     wanted = target or named or None
 
@@ -104,7 +107,7 @@ def show(event: EventId, target: TargetName = None, as_json: out.AsJson = False)
         return [
             {
                 **shapes.delivery(one),
-                "tries": [shapes.attempt(tried) for tried in await services.reading.attempts(id_, one.target)],
+                "tried": [shapes.attempt(attempt) for attempt in await services.reading.attempts(id_, one.target)],
             }
             for one in found
         ]
@@ -116,10 +119,10 @@ def show(event: EventId, target: TargetName = None, as_json: out.AsJson = False)
     if not deliveries:
         out.say("this event has no deliveries")
     for number, one in enumerate(deliveries):
-        tries = one.pop("tries")
+        attempts = one.pop("tried")
         sys.stdout.write("\n" if number else "")
         out.facts(one)
-        if tries:
+        if attempts:
             sys.stdout.write("\n")
             out.table(
                 ("attempt", "at", "seconds", "outcome", "status", "reason", "again at", "answer"),
@@ -134,7 +137,7 @@ def show(event: EventId, target: TargetName = None, as_json: out.AsJson = False)
                         tried["retry_at"],
                         tried["excerpt"],
                     )
-                    for tried in tries
+                    for tried in attempts
                 ),
             )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relay.cli import opened, out, shapes
+from relay.cli import opened, out
 from relay.cli.group import Commands
 from relay.events import EventState
 
@@ -46,6 +46,7 @@ def list_(
       relay events list --state unrouted --json
     """
     from relay.services import EventFilter
+    from relay.web import shapes
 
     wanted = EventFilter(
         type=type_,
@@ -92,6 +93,8 @@ def show(event: EventId, as_json: out.AsJson = False) -> None:
     Example:
       relay events show evt_5a3c0f5f1b1e4d0c8a7b6c5d4e3f2a1b
     """
+
+    from relay.web import shapes
 
     async def find(services: Services) -> dict[str, Any]:
         record = await services.reading.event(event)

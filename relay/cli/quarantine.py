@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from relay.cli import opened, out, shapes
+from relay.cli import opened, out
 from relay.cli.group import Commands
 
 app = typer.Typer(cls=Commands, help="What was signed by a source but could not be read.", no_args_is_help=True)
@@ -23,6 +23,8 @@ def list_(
     Example:
       relay quarantine list
     """
+    from relay.web import shapes
+
     rows = opened.ask(lambda services: services.shelf.quarantined(limit=limit))
     if as_json:
         out.json_out({"quarantine": [shapes.quarantined(row, whole=False) for row in rows]})
@@ -44,6 +46,8 @@ def show(
     Example:
       relay quarantine show q_0123456789ab
     """
+    from relay.web import shapes
+
     one = opened.ask(lambda services: services.shelf.quarantined_one(id_))
     shown = shapes.quarantined(one, whole=True)
     if as_json:

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relay.cli import opened, out, shapes
+from relay.cli import opened, out
 from relay.cli.events import Since, Until
 from relay.cli.group import Commands
-from relay.events import DeliveryState
 
 if TYPE_CHECKING:
     from relay.services import Services
 
 app = typer.Typer(cls=Commands, help="Send again what failed: plan, look, run.", no_args_is_help=True)
+
+
+class Replayable(StrEnum):
+    """What a plan can take; `unrouted` are events that no target wanted, to be routed by the rules of now."""
+
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+    DELIVERED = "delivered"
+    UNROUTED = "unrouted"
+
 
 PlanId = Annotated[str, typer.Argument(metavar="PLAN", help="The plan's id (plan_...).")]
 
@@ -28,7 +39,7 @@ def plan(
     portal: Annotated[int | None, typer.Option(help="Only those of this portal (its id).")] = None,
     since: Since = None,
     until: Until = None,
-    state: Annotated[list[DeliveryState] | None, typer.Option(help="Which to take; again for more.  [dead]")] = None,
+    state: Annotated[list[Replayable] | None, typer.Option(help="Which to take; again for more.  [dead]")] = None,
     force: Annotated[bool, typer.Option("--force", help="Also send what is older than what the target has.")] = False,
     reason: Annotated[str, typer.Option(help="Why; kept with the plan, needed for --force.")] = "",
     as_json: out.AsJson = False,
@@ -41,6 +52,7 @@ def plan(
       relay replay plan --state dead --state cancelled --since 7d --reason 'payroll was down'
     """
     from relay.services import PlanRequest
+    from relay.web import shapes
 
     wanted = PlanRequest(
         target=target,
@@ -48,7 +60,7 @@ def plan(
         portal=portal,
         since=opened.moment(since),
         until=opened.moment(until),
-        states=tuple(state or (DeliveryState.DEAD,)),
+        states=tuple(one.value for one in state or (Replayable.DEAD,)),
         by=opened.operator(),
         reason=reason,
         force=force,
@@ -75,7 +87,7 @@ def print_plan(facts: dict[str, Any]) -> None:
     )
     if facts["counts"]:
         sys.stdout.write("\n")
-        rows = ((one["target"], one["state"], one["count"]) for one in facts["counts"])
+        rows = ((one["target"] or "(to be routed)", one["state"], one["count"]) for one in facts["counts"])
         out.table(("target", "state", "count"), rows)
 
 
@@ -87,6 +99,8 @@ def run(plan: PlanId, as_json: out.AsJson = False) -> None:
     Example:
       relay replay run plan_0123456789ab
     """
+
+    from relay.web import shapes
 
     async def start(services: Services) -> dict[str, Any]:
         await services.start_replay(plan)
@@ -108,6 +122,8 @@ def status(plan: PlanId, as_json: out.AsJson = False) -> None:
     Example:
       relay replay status plan_0123456789ab
     """
+    from relay.web import shapes
+
     facts = opened.ask(lambda services: services.replays.status(plan))
     if as_json:
         out.json_out(shapes.plan(facts))

@@ -11,7 +11,7 @@ import typer
 from relay.cli import exits, opened, out
 from relay.cli.parent import WithParent, end_with_parent
 
-Port = Annotated[int | None, typer.Option(min=0, max=65535, help="The receiver's port; wins over the settings.")]
+Port = Annotated[int | None, typer.Option(min=1, max=65535, help="The receiver's port; wins over the settings.")]
 
 
 def web(with_parent: WithParent = None) -> None:

@@ -27,10 +27,12 @@ def stats(
       relay stats --json --fail-on-dead
     """
 
+    from relay.web import shapes
+
     async def find(services: Services) -> dict[str, Any]:
         # Targets that left the configuration still have deliveries to count.
         names = dict.fromkeys([*services.settings.targets, *await services.reading.known_targets()])
-        return await services.reading.stats(tuple(names), now=services.clock())
+        return shapes.stats(await services.reading.stats(tuple(names), now=services.clock()))
 
     found = opened.ask(find)
     if as_json:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relay.cli import exits, opened, out, shapes
+from relay.cli import exits, opened, out
 from relay.cli.group import Commands
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ def list_(as_json: out.AsJson = False) -> None:
       relay targets list
       relay targets list --json
     """
+
+    from relay.web import shapes
 
     async def find(services: Services) -> list[dict[str, Any]]:
         targets = services.settings.targets

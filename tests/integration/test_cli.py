@@ -160,7 +160,7 @@ def test_dead_deliveries_are_found_and_counted(relay: Callable[..., Result]) -> 
     assert (row["event"], row["target"], row["attempts"]) == (EVENT, "hours", 1)
     shown = told(relay("deliveries", "show", EVENT, "hours", "--json"))
     assert shown == told(relay("deliveries", "show", f"{EVENT}:hours", "--json"))
-    assert (shown["tries"][0]["status"], shown["tries"][0]["outcome"]) == (422, "rejected")
+    assert (shown["tried"][0]["status"], shown["tried"][0]["outcome"]) == (422, "rejected")
     assert "422" in relay("deliveries", "show", EVENT).stdout
     stats = told(relay("stats", "--json"))
     assert (stats["totals"]["accepted"], stats["targets"]["hours"]["dead"]) == (2, 1)

@@ -14,7 +14,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from relay.cli import exits, opened, out
+from relay.cli import exits, opened, out, replay
 from relay.cli.group import NOT_BUILT
 from relay.cli.main import app
 from relay.errors import (
@@ -28,6 +28,7 @@ from relay.errors import (
     StoreUnavailable,
     StoreUnfit,
 )
+from relay.replay import REPLAYABLE
 
 SURFACE = {
     *("demo", "up", "web", "worker", "simulator", "check", "trigger", "stats", "migrate", "version"),
@@ -123,6 +124,11 @@ def test_help_loads_nothing_heavy() -> None:
 def test_each_error_has_its_exit_code(error: BaseException, code: int | None) -> None:
     """One table says how an error ends; what nobody expected shows its traceback."""
     assert exits.code_of(error) == code
+
+
+def test_every_state_that_can_be_replayed_is_offered() -> None:
+    """The command knows no more and no fewer than the planner."""
+    assert tuple(replay.Replayable) == REPLAYABLE
 
 
 def test_without_a_store_the_remedy_is_named() -> None:
