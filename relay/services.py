@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -49,6 +50,7 @@ __all__ = [
     "PlanRequest",
     "Quarantined",
     "Services",
+    "loop_factory",
     "open_services",
     "store_url",
 ]
@@ -178,6 +180,15 @@ def _test_envelope(now: float) -> dict[str, Any]:
     )
     enrichment = {"state": "none", "missing": [], "fetched_at": rfc3339(now)}
     return enriched_envelope(event, sequence=0, data={"object": None, "enrichment": enrichment})
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes the event loop of a process: uvloop where it is installed, else (None) the standard one."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 def store_url(settings: Settings) -> str:

@@ -103,7 +103,8 @@ async def findings_of(services: Services) -> list[dict[str, Any]]:
         if left := one["waiting"] + one["parked"]:
             count = "1 delivery waits" if left == 1 else f"{left} deliveries wait"
             words = f"{count} for this target, which is not configured any more"
-            found.append(_finding("error", f"targets.{name}", words, remedy="put it back, or cancel them"))
+            remedy = "put it back, or end each with `relay deliveries cancel`"
+            found.append(_finding("error", f"targets.{name}", words, remedy=remedy))
     if not stats["workers"]:
         found.append(_finding("warning", "workers", "no worker runs: what is accepted waits", remedy="relay worker"))
     return found

@@ -10,7 +10,7 @@ import typer
 from relay.cli import opened, out
 from relay.cli.events import Cursor, EventId, Limit, Since, Until, more
 from relay.cli.group import Commands
-from relay.errors import NotFoundError
+from relay.errors import NotFoundError, RefusedError
 from relay.events import DeliveryState
 
 if TYPE_CHECKING:
@@ -185,3 +185,34 @@ def retry(
         return
     out.table(("event", "target", "state"), ((one["event"], one["target"], one["state"].value) for one in sent))
     out.say(f"what the target answers: relay deliveries show {id_}")
+
+
+@app.command()
+def cancel(
+    event: EventId,
+    target: TargetName = None,
+    reason: Annotated[str, typer.Option(help="Why; it is kept with the delivery.")] = "",
+    as_json: out.AsJson = False,
+) -> None:
+    """Never send a waiting, parked or dead delivery, or not again; what waits behind it goes on.
+
+    For a parked one that the target turned out to have. It can be opened again by `relay deliveries retry`.
+
+    \b
+    Examples:
+      relay deliveries cancel evt_5a3c0f5f1b1e4d0c8a7b6c5d4e3f2a1b hours --reason 'payroll has it'
+    """
+    id_, _, named = event.partition(":")
+    wanted = target or named
+    if not wanted:
+        raise RefusedError("name the target too: relay deliveries cancel EVENT TARGET --reason '...'")
+
+    async def end(services: Services) -> dict[str, Any]:
+        await services.desk.cancel(id_, wanted, by=opened.operator(), reason=reason)
+        return {"event": id_, "target": wanted, "state": DeliveryState.CANCELLED}
+
+    ended = opened.ask(end)
+    if as_json:
+        out.json_out(ended)
+        return
+    out.table(("event", "target", "state"), [(ended["event"], ended["target"], ended["state"].value)])

@@ -14,7 +14,7 @@ from relay.cli import exits, out
 NOT_BUILT: Mapping[str, frozenset[str]] = {
     "": frozenset({"init", "listen", "report", "erase", "tokens", "catalog", "hash-password", "reconcile"}),
     "events": frozenset({"tail"}),
-    "deliveries": frozenset({"cancel", "release"}),
+    "deliveries": frozenset({"release"}),
     "replay": frozenset({"pause", "cancel"}),
     "targets": frozenset({"preview", "rotate-secret"}),
     "portals": frozenset({"set-token", "connect"}),

@@ -42,17 +42,18 @@ def worker(with_parent: WithParent = None) -> None:
       RELAY_CONFIG=/etc/relay.toml REDIS_URL=redis://redis/0 relay worker
     """
     end_with_parent(with_parent)
+    from relay.services import loop_factory, open_services
+    from relay.worker import WorkerProcess
+
     loaded = opened.settings("worker")
     telemetry = opened.telemetry(loaded, role="worker")
 
     async def work() -> None:
-        from relay.services import open_services
-        from relay.worker import WorkerProcess
-
         async with open_services(loaded, worker=True, telemetry_=telemetry) as services:
             await WorkerProcess(services).run()
 
-    asyncio.run(work())
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(work())
 
 
 def simulator(

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 
 from relay import __version__, telemetry
 from relay.errors import ConfigError, Fault
-from relay.services import open_services
+from relay.services import loop_factory, open_services
 from relay.settings import Settings
 from relay.web.app import create_app
 from relay.web.protocol import LimitedProtocol
@@ -32,7 +32,7 @@ def run(settings: Settings, *, ready: Ready | None = None) -> None:
     told = telemetry.Telemetry(log_format=settings.environment.log_format, level=settings.relay.log_level, role="web")
     told.configure()
     told.hide(*_secrets(settings))
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(serve(settings, ready=ready, telemetry_=told))
 
 
@@ -151,14 +151,6 @@ async def _told_to_leave(leave: Callable[[str], None], stop: asyncio.Event | Non
 async def _wait(stop: asyncio.Event, leave: Callable[[str], None]) -> None:
     await stop.wait()
     leave("asked to")
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 def _secrets(settings: Settings) -> list[str]:

@@ -216,6 +216,10 @@ def test_a_plan_is_made_shown_and_run_once(relay: Callable[..., Result], environ
     assert relay("deliveries", "retry", EVENT, "hours").exit_code == 1
     forced = relay("deliveries", "retry", EVENT, "hours", "--force", "--reason", "they lost it")
     assert (forced.exit_code, "waiting" in forced.stdout) == (0, True)
+    assert relay("deliveries", "cancel", EVENT, "hours").exit_code == 1
+    ended = told(relay("deliveries", "cancel", EVENT, "hours", "--reason", "they found it", "--json"))
+    assert ended["state"] == "cancelled"
+    assert relay("deliveries", "retry", EVENT, "hours").exit_code == 0
 
 
 def test_check_counts_what_left_the_configuration(environ: dict[str, str], tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from relay.replay import REPLAYABLE
 SURFACE = {
     *("demo", "up", "web", "worker", "simulator", "check", "trigger", "stats", "migrate", "version"),
     *("events list", "events show", "events explain"),
-    *("deliveries list", "deliveries show", "deliveries retry"),
+    *("deliveries list", "deliveries show", "deliveries retry", "deliveries cancel"),
     *("replay plan", "replay run", "replay status"),
     *("targets list", "targets test", "targets pause", "targets resume"),
     *("portals list", "portals check", "quarantine list", "quarantine show", "config show", "config schema"),

@@ -68,13 +68,13 @@ ROOMS: dict[str, Room] = {
     "replay": Room(ours=(*LEAVES, *EDGES, "pipeline"), theirs=("pydantic_core",)),
     "desk": Room(ours=(*LEAVES, *EDGES, "pipeline"), theirs=("pydantic_core",)),
     # Wiring
-    "services": Room(ours=(*LEAVES, *EDGES, *SPINE, "__version__"), theirs=("pydantic_core",)),
+    "services": Room(ours=(*LEAVES, *EDGES, *SPINE, "__version__"), theirs=("pydantic_core", "uvloop")),
     # Entrances: parse, one call, answer
     "web": Room(
         ours=(*LEAVES, "services", "__version__", *STORE_RECORDS), theirs=("starlette", "pydantic", "pydantic_core")
     ),
     # What runs the application, and nothing of the application itself.
-    "web.server": Room(ours=(*LEAVES, "services", "web", "__version__"), theirs=("uvicorn", "uvloop", "starlette")),
+    "web.server": Room(ours=(*LEAVES, "services", "web", "__version__"), theirs=("uvicorn", "starlette")),
     "web.protocol": Room(theirs=("uvicorn",)),
     "worker": Room(ours=(*LEAVES, "services", "jobs", "drain", "__version__"), theirs=("arq",)),
     "cli": Room(
