@@ -273,6 +273,17 @@ class Keep:
         """The fields to keep of a record of `kind` that will stand at `where` below `data`."""
         return self._fields(kind, where)
 
+    def prune(self, envelope: dict[str, Any]) -> None:
+        """Take out of an envelope what none of the targets may have."""
+        data = envelope["data"]
+        if isinstance(record := data.get("object"), Mapping):
+            kind = str(envelope["subject"]).partition("/")[0]
+            data["object"] = _pick(record, self.fields(kind, ("object",)))
+        if related := data.get("related"):
+            data["related"] = {name: _pick(one, self.fields(name, ("related", name))) for name, one in related.items()}
+        if not self.received:
+            data.pop("received", None)
+
     def _fields_uncached(self, kind: str, where: tuple[str, ...]) -> frozenset[str]:
         kept = self._OURS.get(kind, frozenset())
         for fields in self._lists:

@@ -25,6 +25,7 @@ from relay.events import (
     opposites,
     rfc3339,
 )
+from relay.fields import Keep
 from relay.planday.enrich import Enrichment
 from relay.routing import Router
 from relay.store.store import Store
@@ -96,6 +97,7 @@ class Pipeline:
         self._outside = outside
         self._swept_to = 0
         self._unauthorised: set[int] = set()
+        self._keeps: dict[tuple[str, ...], Keep] = {}
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
@@ -149,11 +151,8 @@ class Pipeline:
         now = self._outside.clock()
         envelope = self._envelope(event, claimed.sequence, enrichment)
         routing = self._line.router.route(envelope)
-        # The sender's own data stay only where somebody may have them (design.md, invariant 8).
-        wanted = routing.matched or tuple(self._line.targets)
-        keeps_received = any(self._line.targets[name].fields.received for name in wanted)
-        if not keeps_received:
-            envelope["data"].pop("received", None)
+        keep = self._kept_for(routing.matched)
+        keep.prune(envelope)
         answer = await self._store.finish(
             Finished(
                 id=claimed.id,
@@ -161,13 +160,24 @@ class Pipeline:
                 envelope=pydantic_core.to_json(envelope),
                 targets=routing.matched,
                 refusals=routing.refused,
-                record=None if keeps_received or event.received is None else replace(event, received=None).to_json(),
+                record=None if keep.received or event.received is None else replace(event, received=None).to_json(),
                 version=_version(event, enrichment),
                 undone=opposites(event.type),
             ),
             now=now,
         )
         self._tell_finished(event, enrichment, routing.matched, answer, now - began)
+
+    def _kept_for(self, matched: tuple[str, ...]) -> Keep:
+        """What stays of an event: the union of what its targets may have (design.md, invariant 8).
+
+        An event that nobody takes keeps what any target might have, since its route may be mended.
+        """
+        keep = self._keeps.get(matched)
+        if keep is None:
+            names = matched or tuple(self._line.targets)
+            keep = self._keeps[matched] = Keep([self._line.targets[name].fields for name in names])
+        return keep
 
     def _tell_finished(
         self, event: Event, enrichment: Enrichment, targets: tuple[str, ...], answer: str, seconds: float

@@ -31,8 +31,8 @@ RECOVERY = 30.0  # seconds from the restart until what was held is delivered (de
 class Round:
     """What one round came to.
 
-    `held`: under any lease of the killed worker; `in_flight`: under that of a delivery, from its claim until its outcome
-    is written; `on_the_wire`: come whole to the sink and not answered yet.
+    `held`: under any lease of the killed worker; `in_flight`: under that of a delivery, from its claim until its
+    outcome is written; `on_the_wire`: come whole to the sink and not answered yet.
     """
 
     victims: tuple[str, ...]

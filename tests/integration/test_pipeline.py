@@ -249,6 +249,24 @@ async def test_what_a_sender_pushed_is_kept_only_where_someone_may_have_it(
     assert sent["data"]["received"] == {"note": "MARKER-H-received"}
 
 
+async def test_what_no_target_of_an_event_may_have_is_not_kept(
+    store: Store, redis_client: aioredis.Redis, clock: FakeClock
+) -> None:
+    """Names are read since Slack may have them; an event that goes to payroll alone keeps none in the store."""
+    relay = Relay(store, clock, slack={"events": ["planday.employee.*"], "fields": ["data.object.lastName"]}, hours={})
+    relay.planday.records["shift/1"] = Enrichment(
+        object={"id": 1},
+        related={"employee": {"id": 7, "lastName": "MARKER-C-name"}},
+        fetched_at=clock(),
+    )
+    one = event()
+    await store.accept([one], now=clock())
+    await relay.work()
+    stored = await command(redis_client, "HGETALL", store.keys.event(one.id))
+    assert b"MARKER" not in b"".join(stored.values())
+    assert relay.targets["hours"].sent[0].envelope["data"]["related"]["employee"] == {"id": 7}
+
+
 async def test_an_event_for_nobody_ends_unrouted_with_the_reasons(
     store: Store, reading: Reading, clock: FakeClock
 ) -> None:
