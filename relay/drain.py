@@ -77,6 +77,7 @@ class Drain:
         self._tasks: set[asyncio.Task[None]] = set()
         self._held: dict[tuple[str, str], Held] = {}
         self._turn = 0
+        self._away = False
 
     async def run(self, successor: Callable[[], Awaitable[None]]) -> None:
         """Claim and work; `successor` is called once, before the end of this drain's life, unless we are stopping."""
@@ -110,6 +111,10 @@ class Drain:
         lanes = self._pipeline.lanes
         self._turn = (self._turn + 1) % max(len(lanes), 1)
         try:
+            if self._away:
+                # Ours are the leases that ran out while the store was away: ours first, or what was sent is sent again.
+                await self._renew()
+                self._away = False
             claim = await self._store.claim(
                 lanes[self._turn :] + lanes[: self._turn],
                 now=self._outside.clock(),
@@ -118,6 +123,7 @@ class Drain:
                 most_deliveries=free_deliveries,
             )
         except StoreError as error:
+            self._away = True
             self._outside.record(telemetry.StoreTrouble(reason=f"no work could be claimed: {error}"))
             await self._outside.sleep(0.5)
             return 0.0
@@ -183,12 +189,14 @@ class Drain:
         while True:
             await asyncio.sleep(self._pace.lease / 3)
             try:
-                held = list(self._held.values())
-                if held:
-                    await self._store.renew(held, now=self._outside.clock(), lease=self._pace.lease)
+                await self._renew()
                 await self._alive()
             except StoreError as error:
                 self._outside.record(telemetry.StoreTrouble(reason=f"leases could not be prolonged: {error}"))
+
+    async def _renew(self) -> None:
+        if held := list(self._held.values()):
+            await self._store.renew(held, now=self._outside.clock(), lease=self._pace.lease)
 
     async def _alive(self) -> None:
         await self._store.heartbeat(

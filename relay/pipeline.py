@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import pydantic_core
 
@@ -32,9 +32,13 @@ from relay.store.store import Store
 from relay.store.work import Accepted, ClaimedDelivery, ClaimedEvent, Finished, Lane, Settled
 from relay.targets import Result, Sending, Target
 
+Answer = TypeVar("Answer")
+
 # An event of a portal whose authorisation is dead looks again this often (no call is made for it).
 AUTHORIZATION_WAIT = 60.0
 _SWEPT_AT_ONCE = 500
+# However much is under way, one line in so many seconds says that the store is away.
+_TROUBLE_EVERY = 1.0
 # A target that answers 429 or 503 with Retry-After is left alone as a whole for that long.
 _SLOWED_DOWN = (429, 503)
 
@@ -98,6 +102,7 @@ class Pipeline:
         self._swept_to = 0
         self._unauthorised: set[int] = set()
         self._keeps: dict[tuple[str, ...], Keep] = {}
+        self._trouble_told = 0.0
 
     @property
     def lanes(self) -> tuple[Lane, ...]:
@@ -153,19 +158,17 @@ class Pipeline:
         routing = self._line.router.route(envelope)
         keep = self._kept_for(routing.matched)
         keep.prune(envelope)
-        answer = await self._store.finish(
-            Finished(
-                id=claimed.id,
-                token=claimed.token,
-                envelope=pydantic_core.to_json(envelope),
-                targets=routing.matched,
-                refusals=routing.refused,
-                record=None if keep.received or event.received is None else replace(event, received=None).to_json(),
-                version=_version(event, enrichment),
-                undone=opposites(event.type),
-            ),
-            now=now,
+        finished = Finished(
+            id=claimed.id,
+            token=claimed.token,
+            envelope=pydantic_core.to_json(envelope),
+            targets=routing.matched,
+            refusals=routing.refused,
+            record=None if keep.received or event.received is None else replace(event, received=None).to_json(),
+            version=_version(event, enrichment),
+            undone=opposites(event.type),
         )
+        answer = await self._patiently(lambda: self._store.finish(finished, now=now))
         self._tell_finished(event, enrichment, routing.matched, answer, now - began)
 
     def _kept_for(self, matched: tuple[str, ...]) -> Keep:
@@ -217,7 +220,7 @@ class Pipeline:
     async def _defer(self, event: Event, claimed: ClaimedEvent, wait: float | None, reason: str) -> None:
         now = self._outside.clock()
         due = None if wait is None else now + wait
-        await self._store.defer(claimed.id, claimed.token, now=now, due_at=due, reason=reason)
+        await self._patiently(lambda: self._store.defer(claimed.id, claimed.token, now=now, due_at=due, reason=reason))
         state = "dead" if due is None else "waiting"
         self._outside.record(
             telemetry.EventEnriched(event=event.id, portal=event.portal, state=state, seconds=0.0, missing=reason)
@@ -234,7 +237,7 @@ class Pipeline:
         began = self._outside.clock()
         result = await self._send(target, claimed, envelope, began)
         settled = self._decide(target, claimed, result, began)
-        kept = await self._settle(settled)
+        kept = await self._patiently(lambda: self._store.settle(settled, now=self._outside.clock()))
         self._tell_settled(claimed, settled, str(envelope.get("type", "")), kept)
 
     async def _send(
@@ -292,14 +295,20 @@ class Pipeline:
             ),
         )
 
-    async def _settle(self, settled: Settled) -> bool:
-        """Write the outcome, patiently: what is not written is sent a second time when the lease ends."""
+    async def _patiently(self, write: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Write what became of a piece of work, again and again while the store is away.
+
+        Safe because every such write is fenced; and what is not written is done a second time when the lease ends.
+        """
         wait = 0.05
         while True:
             try:
-                return await self._store.settle(settled, now=self._outside.clock())
+                return await write()
             except StoreUnavailable as error:
-                self._outside.record(telemetry.StoreTrouble(reason=f"an outcome could not be written yet: {error}"))
+                now = self._outside.clock()
+                if now - self._trouble_told >= _TROUBLE_EVERY:
+                    self._trouble_told = now
+                    self._outside.record(telemetry.StoreTrouble(reason=f"an outcome could not be written yet: {error}"))
                 await self._outside.sleep(wait)
                 wait = min(wait * 2, 1.0)
 

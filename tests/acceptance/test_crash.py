@@ -58,7 +58,7 @@ class Figures:
 
     def table(self, title: str) -> str:
         """One line a round, and one for all."""
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (
                 "round",
                 "victims",
