@@ -18,8 +18,15 @@ class Keys:
     # The record ------------------------------------------------------------------------------
 
     def event(self, event: str) -> str:
-        """Hash: one event, its state, its lease and what was made of it. No expiry while work is left."""
+        """Hash of small fields: one event's state, lease and place. No expiry while work is left."""
         return f"{self.prefix}e:{event}"
+
+    def body(self, event: str) -> str:
+        """String of JSON lines: the accepted event and, once it is routed, its envelope and each target's refusal.
+
+        Apart from the hash, which stays small enough for Redis to pack: that is a kilobyte less per event.
+        """
+        return f"{self.prefix}b:{event}"
 
     def delivery(self, event: str, target: str) -> str:
         """Hash of small fields: one event with one target."""

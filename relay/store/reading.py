@@ -21,6 +21,7 @@ from relay.store.client import command, translated
 from relay.store.keys import Keys
 from relay.store.paging import Page, Pager, Spot
 from relay.store.store import ms
+from relay.store.work import Body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,10 +88,14 @@ class Reading:
 
     async def event(self, id_: str) -> EventRecord:
         """One event. Raises NotFoundError."""
-        raw: dict[bytes, bytes] = await command(self.client, "HGETALL", self._keys.event(id_))
-        if not raw:
+        with translated():
+            pipe = self.client.pipeline(transaction=False)
+            pipe.hgetall(self._keys.event(id_))
+            pipe.get(self._keys.body(id_))
+            raw, body = await pipe.execute()
+        if not raw or body is None:
             raise NotFoundError(f"there is no event {id_}")
-        return _event_record(raw)
+        return _event_record(raw, Body.read(body))
 
     async def deliveries_of(self, record: EventRecord) -> list[Delivery]:
         """Where one event stands with each of its targets, in the order of the settings."""
@@ -153,8 +158,12 @@ class Reading:
                 pipe = self.client.pipeline(transaction=False)
                 for place in found:
                     pipe.hgetall(keys.event(place.id))
+                    pipe.get(keys.body(place.id))
                 answers = await pipe.execute()
-            return [_event_record(raw) if raw else None for raw in answers]
+            return [
+                _event_record(raw, Body.read(body)) if raw and body is not None else None
+                for raw, body in zip(answers[::2], answers[1::2], strict=True)
+            ]
 
         return await self._pager.page(
             [index],
@@ -262,21 +271,19 @@ def _age(first: list[tuple[bytes, float]], now: float) -> float | None:
     return round(max(now - first[0][1] / 1000, 0.0), 3) if first else None
 
 
-def _event_record(raw: Mapping[bytes, bytes]) -> EventRecord:
+def _event_record(raw: Mapping[bytes, bytes], body: Body) -> EventRecord:
     def text(name: bytes) -> str:
         return raw.get(name, b"").decode()
 
-    envelope = raw.get(b"enr")
-    refusals = raw.get(b"no")
     return EventRecord(
-        event=Event.from_json(raw[b"raw"]),
+        event=Event.from_json(body.record),
         state=EventState(text(b"st")),
         sequence=int(text(b"seq")),
         reason=text(b"why"),
         attempts=int(text(b"tries") or 0),
         due_at=float(text(b"due")) / 1000 if b"due" in raw else None,
-        envelope=pydantic_core.from_json(envelope) if envelope else None,
-        routing=pydantic_core.from_json(refusals) if refusals else {},
+        envelope=pydantic_core.from_json(body.envelope) if body.envelope else None,
+        routing=pydantic_core.from_json(body.refusals) if body.refusals else {},
         targets=tuple(text(b"tg").split()),
         duplicate_of=text(b"dup") or None,
     )

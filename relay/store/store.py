@@ -16,7 +16,7 @@ from relay.errors import NotFoundError, RefusedError
 from relay.events import DeliveryState, Event, EventState
 from relay.store.client import GroupCommit, Scripts, command, translated
 from relay.store.keys import Keys
-from relay.store.work import Accepted, Claim, ClaimedDelivery, ClaimedEvent, Finished, Held, Lane, Settled
+from relay.store.work import Accepted, Body, Claim, ClaimedDelivery, ClaimedEvent, Finished, Held, Lane, Settled
 
 # An entity that saw no event for this long starts its sequence anew.
 ENTITY_LIFE = 400 * 86400
@@ -112,9 +112,9 @@ class Store:
                     sequence=sequence,
                     tries=tries,
                     since=float(since) / 1000 if since else None,
-                    record=record,
+                    record=Body.read(body).record,
                 )
-                for id_, token, sequence, tries, since, record in events
+                for id_, token, sequence, tries, since, body in events
             ),
             deliveries=tuple(
                 ClaimedDelivery(
@@ -126,10 +126,10 @@ class Store:
                     step=step,
                     round=round_,
                     replay=replay.decode() or None,
-                    envelope=envelope,
+                    envelope=Body.read(body).envelope or b"{}",
                     accepted_at=float(at) / 1000,
                 )
-                for id_, target, token, sequence, attempt, step, round_, replay, envelope, at in deliveries
+                for id_, target, token, sequence, attempt, step, round_, replay, body, at in deliveries
             ),
         )
 

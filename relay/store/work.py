@@ -29,6 +29,19 @@ class Lane:
     dedupes: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What is kept of an event, as JSON: the accepted event and, once it is routed, envelope and refusals."""
+
+    record: bytes
+    envelope: bytes | None = None
+    refusals: bytes | None = None
+
+    @classmethod
+    def read(cls, raw: bytes) -> Body:
+        return cls(*raw.split(b"\n"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedEvent:
     """An event under lease. `since` is when it first had to wait (seconds), `tries` how often."""

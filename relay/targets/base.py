@@ -141,7 +141,7 @@ class Target(ABC):
     def preview(self, sending: Sending) -> Preview:
         """What `prepare` makes, masked; the body as it would go out."""
         request = self.prepare(sending)
-        headers = masking.sent_headers(request.headers, known=self.secrets())
+        headers = masking.headers(request.headers, known=self.secrets())
         body = request.content.decode("utf-8", "replace")
         return Preview(method=request.method, url=masking.url(request.url), headers=headers, body=body)
 

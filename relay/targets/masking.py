@@ -27,8 +27,10 @@ _SENSITIVE = re.compile(
     r"|(?:access|auth|functions|subscription)-key|^x-hmac",
     re.IGNORECASE,
 )
-# Names whose values are ours, made anew for each attempt and never secret: looking at them costs every delivery.
-_OURS = frozenset(
+# Headers of ours that are not secret: those that tell one attempt from another are kept, those that are the same for
+# every attempt, or stand in the record anyway (the event's id, the number), are not. Every delivery is kept.
+_TELLING = frozenset({"webhook-timestamp", "idempotency-key", "planday-relay-replay"})
+_PLAIN = frozenset(
     {
         "host",
         "content-type",
@@ -36,10 +38,7 @@ _OURS = frozenset(
         "user-agent",
         "accept-encoding",
         "webhook-id",
-        "webhook-timestamp",
-        "idempotency-key",
         "planday-relay-attempt",
-        "planday-relay-replay",
     }
 )
 _ADDRESSES = frozenset({"location", "content-location", "link", "refresh", "referer"})
@@ -53,10 +52,10 @@ def url(address: httpx.URL) -> str:
 
 
 def sent_headers(found: httpx.Headers, *, known: Iterable[str] = ()) -> dict[str, str]:
-    """What may be kept of the headers of a request that we made ourselves."""
-    ours = {name: value for name, value in found.items() if name in _OURS}
-    others = httpx.Headers([(name, value) for name, value in found.items() if name not in _OURS])
-    return ours | headers(others, known=known)
+    """What is kept of the headers of a request that we made ourselves; what settings add to them is masked."""
+    ours = {name: value for name, value in found.items() if name in _TELLING}
+    others = [(name, value) for name, value in found.items() if name not in _TELLING and name not in _PLAIN]
+    return ours | headers(httpx.Headers(others), known=known)
 
 
 def headers(found: httpx.Headers, *, known: Iterable[str] = ()) -> dict[str, str]:

@@ -26,7 +26,8 @@ for i = 9, #ARGV, 4 do
     local entity = P .. 'n:' .. lane
     local seq = redis.call('HINCRBY', entity, 'seq', 1)
     redis.call('EXPIRE', entity, life)
-    redis.call('HSET', event, 'raw', record, 'st', 'accepted', 'seq', seq, 'at', NOW, 'lane', lane, 'ty', kind, 'tok', 0)
+    redis.call('HSET', event, 'st', 'accepted', 'seq', seq, 'at', NOW, 'lane', lane, 'ty', kind, 'tok', 0)
+    redis.call('SET', P .. 'b:' .. id, record)
     redis.call('ZADD', P .. 'open', NOW, id)
     redis.call('ZADD', P .. 'ix:e', NOW, id)
     redis.call('ZADD', P .. 'ix:n:' .. lane, NOW, id)

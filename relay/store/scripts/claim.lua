@@ -4,8 +4,8 @@
 -- ARGV: prefix, now, lease in ms, most events, most deliveries, most lost leases before we give up,
 --       then per target: name, concurrency, interval in ms (0: no rate), burst, limiter, dedupes (1/0)
 -- Returns: {released events, released deliveries, next due in ms or -1, events, deliveries}
---   event:    {id, token, sequence, tries, waiting since (ms or ''), record}
---   delivery: {id, target, token, sequence, attempt, step, round, replay id or '', envelope, accepted at in ms}
+--   event:    {id, token, sequence, tries, waiting since (ms or ''), body}
+--   delivery: {id, target, token, sequence, attempt, step, round, replay id or '', body, accepted at in ms}
 --
 -- `attempt` numbers the attempts of a round, those lost with their worker included; `step` leaves these out: a crash
 -- does not use up the schedule.
@@ -51,8 +51,9 @@ if most_events > 0 then
     redis.call('ZREM', P .. 'due:e', id)
     redis.call('ZADD', P .. 'lease:e', lease_end, id)
     local token = redis.call('HINCRBY', event, 'tok', 1)
-    local seq, tries, since, raw = unpack(redis.call('HMGET', event, 'seq', 'tries', 'since', 'raw'))
-    events[#events + 1] = {id, token, tonumber(seq), tonumber(tries or '0'), since or '', raw}
+    local seq, tries, since = unpack(redis.call('HMGET', event, 'seq', 'tries', 'since'))
+    local body = redis.call('GET', P .. 'b:' .. id)
+    events[#events + 1] = {id, token, tonumber(seq), tonumber(tries or '0'), since or '', body}
   end
 end
 sooner(first_score(P .. 'due:e'))
@@ -137,11 +138,11 @@ for i = 7, #ARGV, 6 do
         local token = redis.call('HINCRBY', record, 'tok', 1)
         redis.call('HSET', record, 'st', 'sending')
         local n, all, round, replay = unpack(redis.call('HMGET', record, 'n', 'all', 'rd', 'rp'))
-        local envelope, at = unpack(redis.call('HMGET', P .. 'e:' .. id, 'enr', 'at'))
+        local at = redis.call('HGET', P .. 'e:' .. id, 'at')
         local step = tonumber(n or '0') + 1
         deliveries[#deliveries + 1] = {
           id, target, token, tonumber(seq), step + tonumber(all or '0'), step,
-          tonumber(round or '1'), replay or '', envelope, at,
+          tonumber(round or '1'), replay or '', redis.call('GET', P .. 'b:' .. id), at,
         }
       end
     end

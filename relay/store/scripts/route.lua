@@ -45,8 +45,10 @@ while i <= #ARGV do
       close_event(id)
       out[#out + 1] = doubled
     else
-      redis.call('HSET', event, 'enr', envelope, 'no', refusals, 'left', count)
-      if record ~= '' then redis.call('HSET', event, 'raw', record) end
+      redis.call('HSET', event, 'left', count)
+      local body = P .. 'b:' .. id
+      if record == '' then record = redis.call('GET', body):match('^[^\n]*') end
+      redis.call('SET', body, record .. '\n' .. envelope .. '\n' .. refusals)
       if count == 0 then
         redis.call('HSET', event, 'st', 'unrouted', 'why', 'no target takes it')
         redis.call('ZADD', P .. 'ix:e:unrouted', at, id)
