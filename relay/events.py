@@ -6,6 +6,7 @@ All times are seconds since 1970 (UTC) as floats inside the relay, and RFC 3339 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -89,16 +90,8 @@ def idempotency_key(event: str, target: str) -> str:
 
 def content_version(*, modified: str | None, content: Any) -> str:
     """A short hash of what a record looked like: its modified time, where it has one, and what we keep of it."""
-    body = pydantic_core.to_json({"m": modified, "c": _sorted(content)})
-    return hashlib.blake2b(body, digest_size=10).hexdigest()
-
-
-def _sorted(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _sorted(value[key]) for key in sorted(value)}
-    if isinstance(value, list | tuple):
-        return [_sorted(item) for item in value]
-    return value
+    body = json.dumps({"m": modified, "c": content}, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.blake2b(body.encode(), digest_size=10).hexdigest()
 
 
 def opposites(type_: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import asyncio
 import re
 import ssl
 from contextvars import ContextVar
+from functools import lru_cache
 
 import aiohttp
 import httpx
@@ -94,6 +95,8 @@ class OutgoingTransport(httpx.AsyncBaseTransport):
         open_socket: OpenSocket = plain_socket,
     ) -> None:
         self._policy = policy
+        # A target has one URL, and what is judged of it never changes; its addresses are judged at every connection.
+        self._judged = lru_cache(maxsize=256)(self._judge)
         self._fresh = fresh
         self._limit = limit
         self._keepalive = keepalive
@@ -202,14 +205,17 @@ class OutgoingTransport(httpx.AsyncBaseTransport):
 
     def _checked(self, request: httpx.Request) -> yarl.URL:
         try:
-            # encoded=True: a signature in the query must leave exactly as it was configured.
-            url = yarl.URL(str(request.url), encoded=True)
-            refused = self._policy.check_url(url)
+            url, refused = self._judged(str(request.url))
         except ValueError:
             raise AddressRefused("this is not a URL that can be sent to") from None
         if refused:
             raise AddressRefused(f"{request.url.host}: {refused}")
         return url
+
+    def _judge(self, text: str) -> tuple[yarl.URL, str | None]:
+        # encoded=True: a signature in the query must leave exactly as it was configured.
+        url = yarl.URL(text, encoded=True)
+        return url, self._policy.check_url(url)
 
     def _open(self) -> aiohttp.ClientSession:
         """The session, made at the first use because aiohttp wants a running loop."""

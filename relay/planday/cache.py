@@ -10,7 +10,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import pydantic_core
@@ -60,6 +60,9 @@ class Entry:
             return None
 
 
+# The same few people, departments and groups stand behind most events: what was decoded once is decoded.
+_entry = lru_cache(maxsize=4096)(Entry.from_json)
+
 # Reads from Planday: a body, or None and the reason.
 Read = Callable[[], Awaitable[tuple[Any, str]]]
 
@@ -81,7 +84,7 @@ class Cache:
 
     async def peek(self, keys: Sequence[CacheKey], *, not_before: float = 0.0) -> list[Entry | None]:
         """What is known of several records, in one step."""
-        entries = [Entry.from_json(raw) for raw in await self._shared.cached(keys)]
+        entries = [_entry(raw) for raw in await self._shared.cached(keys)]
         return [entry if entry and entry.at >= not_before and entry.why != _FORGOTTEN else None for entry in entries]
 
     async def read(self, key: CacheKey, read: Read, *, lifetime: float, not_before: float = 0.0) -> Entry:

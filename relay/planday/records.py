@@ -86,17 +86,29 @@ class Records:
         if not wants:
             return []
         entries = await self._cache.peek([self._key(want) for want in wants])
-        results = await asyncio.gather(
-            *(self._resolve(want, entry, priority=priority) for want, entry in zip(wants, entries, strict=True)),
-            return_exceptions=True,
-        )
+        # A task each only for what has to be read: as a rule all is known.
+        results: list[Record | Exception | None] = [
+            None if entry is None else await self._attempt(want, entry, priority=priority)
+            for want, entry in zip(wants, entries, strict=True)
+        ]
+        unread = [n for n, result in enumerate(results) if result is None]
+        if unread:
+            read = await asyncio.gather(*(self._attempt(wants[n], None, priority=priority) for n in unread))
+            for n, found_now in zip(unread, read, strict=True):
+                results[n] = found_now
         found: list[Record | PlandayError] = []
         for result in results:
             if isinstance(result, Record | RecordGone | ScopeMissing):
                 found.append(result)
-            else:
+            elif result is not None:
                 raise result
         return found
+
+    async def _attempt(self, want: Want, entry: Entry | None, *, priority: int) -> Record | Exception:
+        try:
+            return await self._resolve(want, entry, priority=priority)
+        except Exception as error:
+            return error
 
     async def forget(self, kind: str, number: int, *, at: float) -> None:
         """What was read of this record before `at` is not true any more."""
