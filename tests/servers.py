@@ -90,7 +90,7 @@ class Server:
     """Runs one behaviour per connection; the connection is closed when the behaviour returns."""
 
     def __init__(self, behaviour: Behaviour, *, tls: ssl.SSLContext | None = None, rcvbuf: int | None = None) -> None:
-        self._behaviour = behaviour
+        self.behaviour = behaviour
         self._tls = tls
         self._rcvbuf = rcvbuf
         self._tasks: set[asyncio.Task[None]] = set()
@@ -137,7 +137,7 @@ class Server:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await self._behaviour(Peer(self, reader, writer))
+            await self.behaviour(Peer(self, reader, writer))
         except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client went away, which many tests want
         finally:

@@ -1,5 +1,7 @@
 """How Planday answers: envelopes, pages, records and problems."""
 
+import random
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -16,7 +18,8 @@ T = TypeVar("T")
 
 # Class markers end up here when a reader keeps what it does not know.
 UNKNOWN_FIELD = {"futureField": {"note": "MARKER-X-future"}}
-_LOCAL_TIMES = ("startDateTime", "endDateTime", "shiftStartDateTime", "shiftEndDateTime")
+LOCAL_TIMES = ("startDateTime", "endDateTime", "shiftStartDateTime", "shiftEndDateTime")
+_DISORDER = random.Random(0)
 
 
 class BadParameterError(ValueError):
@@ -77,6 +80,17 @@ class Params:
         """A date, or None when absent."""
         return self._parsed(name, parse_date)
 
+    def window(self, first: str, last: str) -> tuple[date, date]:
+        """Two required dates in order."""
+        days = [self._needed(name, self.day(name)) for name in (first, last)]
+        if days[0] > days[1]:
+            raise BadParameterError(first, "The first date must not be after the last.")
+        return days[0], days[1]
+
+    def needed_ids(self, name: str) -> set[int]:
+        """A set of ids that must be given."""
+        return self._needed(name, self.ids(name))
+
     def instant(self, name: str) -> datetime | None:
         """An instant, or None when absent."""
         return self._parsed(name, parse_instant)
@@ -85,6 +99,11 @@ class Params:
         """A date-time without zone, or None when absent."""
         moment = self._parsed(name, parse_date_time)
         return moment.replace(tzinfo=None) if moment else None
+
+    def _needed(self, name: str, value: T | None) -> T:
+        if value is None:
+            raise BadParameterError(name, "The field is required.")
+        return value
 
     def _parsed(self, name: str, parse: Callable[[str], T]) -> T | None:
         text = self.text(name)
@@ -120,14 +139,42 @@ def read_page(params: Params, *, rule: PageRule, settings: Settings) -> tuple[in
     return offset, min(limit, cap)
 
 
-def page(rows: Iterable[Record], *, params: Params, rule: PageRule, settings: Settings) -> Response:
-    """One page of a list."""
+class Page(JSONResponse):
+    """One page, and what a mischief between two pages needs to know of it: the list's first row, if more follow."""
+
+    before_next: Record | None = None
+
+
+def page(
+    rows: Iterable[Record],
+    *,
+    params: Params,
+    rule: PageRule,
+    settings: Settings,
+    shown: Callable[[Record], Record] | None = None,
+) -> Page:
+    """One page of a list; `shown` writes the rows that are on it."""
     offset, limit = read_page(params, rule=rule, settings=settings)
-    everything = list(rows)
+    everything = _ordered(list(rows), order=settings.order)
     paging = {"offset": offset, "limit": limit, "total": len(everything)}
-    return JSONResponse(
-        {"paging": None if settings.paging_null else paging, "data": everything[offset : offset + limit]}
+    part = everything[offset : offset + limit]
+    answer = Page(
+        {
+            "paging": None if settings.paging_null else paging,
+            "data": part if shown is None else [shown(row) for row in part],
+        }
     )
+    if part and offset + limit < len(everything):
+        answer.before_next = everything[0]
+    return answer
+
+
+def _ordered(rows: list[Record], *, order: str) -> list[Record]:
+    if order == "modified":
+        return sorted(rows, key=lambda row: str(row.get("dateTimeModified")), reverse=True)
+    if order == "shuffled":
+        return sorted(rows, key=lambda row: zlib.crc32(str(row.get("id")).encode()))
+    return _DISORDER.sample(rows, len(rows)) if order == "unstable" else rows
 
 
 def single(record: Record) -> Response:
@@ -141,13 +188,15 @@ def show(record: Record, *, settings: Settings, zone: str, sparse: bool = False,
     `sparse` marks the endpoints that were seen to leave nulls out.
     """
     hidden = set(without)
+    second = record.get("_second", ())
     omit = settings.nulls == "omit" or (settings.nulls == "as_seen" and sparse)
     shown: Record = {}
     for name, value in record.items():
-        if name in hidden or (value is None and omit):
+        if name in hidden or (value is None and omit) or name[0] == "_":
             continue
-        if value is not None and name in _LOCAL_TIMES:
-            shown[name] = show_local(value, zone=record.get("timeZone") or zone, form=settings.datetimes)
+        if value is not None and name in LOCAL_TIMES:
+            zone_of_row = record.get("timeZone") or zone
+            shown[name] = show_local(value, zone=zone_of_row, form=settings.datetimes, second=name in second)
         else:
             shown[name] = value
     return {**shown, **UNKNOWN_FIELD} if settings.unknown_fields else shown

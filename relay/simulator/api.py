@@ -2,19 +2,20 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from relay.simulator.answers import BadParameterError, Params, problem
+from relay.simulator.answers import BadParameterError, Page, Params, problem
+from relay.simulator.budget import Budget
 from relay.simulator.clock import Clock
 from relay.simulator.faults import Faults
 from relay.simulator.identity import Authorisation, Identity
 from relay.simulator.limits import RateLimits
 from relay.simulator.request_log import RequestLog
 from relay.simulator.settings import Settings
-from relay.simulator.state import Portal
+from relay.simulator.state import Change, Portal, Record
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Read:
     scopes: frozenset[str]
     clock: Clock
     ids: dict[str, int]
+    changes: Sequence[Change]
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,9 @@ class Api:
         log: RequestLog,
         settings: Settings,
         clock: Clock,
+        budget: Budget,
+        changes: Sequence[Change],
+        between_pages: Callable[[str, int, Record], None],
     ) -> None:
         self._endpoints = endpoints
         self._portals = portals
@@ -80,6 +85,9 @@ class Api:
         self._log = log
         self._settings = settings
         self._clock = clock
+        self._budget = budget
+        self._changes = changes
+        self._between_pages = between_pages
 
     async def __call__(self, request: Request) -> Response:
         """Log, count, spoil, admit, read: in that order."""
@@ -98,6 +106,7 @@ class Api:
             portal=str(token.portal_id) if token else "unknown",
             client=client if client in self._identity.client_ids else "unknown",
         )
+        self._budget.spend(portal=seen.portal_id, client=client, endpoint=seen.endpoint, allowed=allowance.allowed)
         fault = self._faults.take(request.url.path, portal=seen.portal_id)
         seen.fault = fault.kind if fault else None
 
@@ -133,18 +142,27 @@ class Api:
         if request.method != "GET" or (endpoint.scope is not None and endpoint.scope not in authorisation.scopes):
             return Response(status_code=403)
         try:
-            return endpoint.handler(
+            answer = endpoint.handler(
                 Read(
                     portal=self._portals(authorisation.portal_id),
                     params=Params(request.query_params),
-                    settings=self._settings,
+                    settings=self._settings_for(endpoint),
                     scopes=authorisation.scopes,
                     clock=self._clock,
                     ids=_whole_numbers(ids),
+                    changes=self._changes,
                 )
             )
+            if isinstance(answer, Page) and answer.before_next is not None:
+                self._between_pages(endpoint.path, authorisation.portal_id, answer.before_next)
+            return answer
         except BadParameterError as error:
             return problem(400, "One or more validation errors occurred.", errors={error.name: [str(error)]})
+
+    def _settings_for(self, endpoint: Endpoint) -> Settings:
+        # Every API may treat nulls in its own way.
+        nulls = self._settings.nulls_of(endpoint.path.split("/")[1])
+        return replace(self._settings, nulls=nulls)
 
 
 def _whole_numbers(ids: dict[str, str]) -> dict[str, int]:

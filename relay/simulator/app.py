@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import httpx
@@ -12,9 +12,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from relay.simulator.clock import Clock
+from relay.simulator.consent import consent_oddities
 from relay.simulator.control import control_routes
 from relay.simulator.faults import Sleep
-from relay.simulator.identity import CLIENT_ID, REFRESH_TOKENS, not_a_form, oddities, read_form
+from relay.simulator.identity import CLIENT_ID, DEFAULT_SCOPES, REFRESH_TOKENS, not_a_form, oddities, read_form
+from relay.simulator.living import LifeSettings, living
 from relay.simulator.payroll_standin import PAYROLL_SECRET
 from relay.simulator.relay_event_emitter import EMIT_SECRET
 from relay.simulator.settings import Settings
@@ -38,6 +40,9 @@ def create_simulator(
     payroll_secret: str = PAYROLL_SECRET,
     sleep: Sleep = asyncio.sleep,
     emit_transport: httpx.AsyncBaseTransport | None = None,
+    scopes: frozenset[str] = DEFAULT_SCOPES,
+    redirect_uris: Sequence[str] | None = None,
+    life: LifeSettings | None = None,
 ) -> Starlette:
     """Build the app; the `Simulator` behind it is `app.state.simulator`."""
     if os.environ.get("RELAY_ENV") == "production":
@@ -52,11 +57,14 @@ def create_simulator(
         payroll_secret=payroll_secret,
         sleep=sleep,
         emit_transport=emit_transport,
+        scopes=scopes,
+        redirect_uris=redirect_uris,
     )
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        yield
+        async with living(simulator, life):
+            yield
         await simulator.emitter.aclose()
 
     app = Starlette(
@@ -64,6 +72,7 @@ def create_simulator(
         routes=[
             Route("/connect/token", _identity(simulator, "token"), methods=["POST"]),
             Route("/connect/revocation", _identity(simulator, "revocation"), methods=["POST"]),
+            Route("/connect/authorize", _authorize(simulator), methods=["GET", "POST"]),
             Route("/slack/services/{team}/{hook}/{token}", _plain(simulator.slack), methods=["POST"]),
             Route("/payroll/{name}", _plain(simulator.payroll), methods=["POST"]),
             *control_routes(simulator),
@@ -78,6 +87,32 @@ def _plain(handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Reque
     # Starlette takes an object with __call__ for a whole ASGI app; these are handlers.
     async def answer(request: Request) -> Response:
         return await handler(request)
+
+    return answer
+
+
+def _authorize(simulator: Simulator) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(request: Request) -> Response:
+        # The screen posts to the address that showed it, with the same parameters in its form.
+        form = await read_form(request) if request.method == "POST" else None
+        sent = [name for name, _ in request.query_params.multi_items()]
+        params = dict(request.query_params) if form is None else form
+        seen = simulator.log.open(
+            method=request.method,
+            path=request.url.path,
+            query="",  # it may hold a secret state
+            endpoint=request.url.path,
+            unexpected=consent_oddities(params, sent),
+        )
+        fault = simulator.faults.take(request.url.path)
+        seen.fault = fault.kind if fault else None
+
+        async def proceed() -> Response:
+            return simulator.consent.ask(params) if form is None else simulator.consent.decide(form)
+
+        response = await simulator.faults.play(fault, request, proceed)
+        simulator.log.close(seen, status=None if fault and fault.kind.startswith("drop") else response.status_code)
+        return response
 
     return answer
 

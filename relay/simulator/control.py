@@ -8,6 +8,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from relay.simulator.control_body import json_body
+from relay.simulator.control_life import expected, life, run
 from relay.simulator.deeds import ActionError
 from relay.simulator.faults import Fault
 from relay.simulator.simulator import Simulator
@@ -23,14 +25,14 @@ async def state(simulator: Simulator, request: Request) -> Any:
 async def act(simulator: Simulator, request: Request) -> Any:
     """Do something in a portal."""
     change, record, event_id = simulator.act(
-        _portal_id(request), request.path_params["entity"], request.path_params["action"], **await _json(request)
+        _portal_id(request), request.path_params["entity"], request.path_params["action"], **await json_body(request)
     )
     return {"entity": record, "change": asdict(change), "eventId": event_id}
 
 
 async def authorise(simulator: Simulator, request: Request) -> Any:
     """Change what the app may do on a portal."""
-    given, body = simulator.authorisation(_portal_id(request)), await _json(request)
+    given, body = simulator.authorisation(_portal_id(request)), await json_body(request)
     action = request.path_params["action"]
     if action == "scopes":
         given.scopes = frozenset(body["scopes"])
@@ -50,7 +52,7 @@ async def authorise(simulator: Simulator, request: Request) -> Any:
 
 async def move_clock(simulator: Simulator, request: Request) -> Any:
     """Let time pass."""
-    return {"now": simulator.clock.advance(float((await _json(request)).get("advance", 0))).isoformat()}
+    return {"now": simulator.clock.advance(float((await json_body(request)).get("advance", 0))).isoformat()}
 
 
 async def expire_tokens(simulator: Simulator, request: Request) -> Any:
@@ -62,14 +64,14 @@ async def expire_tokens(simulator: Simulator, request: Request) -> Any:
 async def settings(simulator: Simulator, request: Request) -> Any:
     """Read the switches, or set some."""
     if request.method == "POST":
-        simulator.settings.change(await _json(request))
+        simulator.settings.change(await json_body(request))
     return simulator.settings.as_dict()
 
 
 async def faults(simulator: Simulator, request: Request) -> Any:
     """Read the planned faults, add one, or clear them."""
     if request.method == "POST":
-        simulator.faults.add(Fault.read(await _json(request)))
+        simulator.faults.add(Fault.read(await json_body(request)))
     elif request.method == "DELETE":
         simulator.faults.clear()
     return {"faults": [asdict(fault) for fault in simulator.faults.planned]}
@@ -82,6 +84,14 @@ async def requests(simulator: Simulator, request: Request) -> Any:
     return simulator.log.as_dict()
 
 
+async def budget(simulator: Simulator, request: Request) -> Any:
+    """What the run cost so far: requests per minute of each portal and client, refusals, and what was unexpected."""
+    if request.method == "DELETE":
+        simulator.budget.clear()
+        simulator.log.clear()
+    return simulator.budget.report() | simulator.log.totals()
+
+
 async def changes(simulator: Simulator, request: Request) -> Any:
     """Every change, oldest first; `?after=` skips those up to a sequence."""
     after = int(request.query_params.get("after", "0"))
@@ -91,7 +101,7 @@ async def changes(simulator: Simulator, request: Request) -> Any:
 async def emitter(simulator: Simulator, request: Request) -> Any:
     """Read the emitter of relay events, aim it, or let things go wrong."""
     if request.method == "POST":
-        body = await _json(request)
+        body = await json_body(request)
         if "url" in body or "secret" in body:
             simulator.emitter.aim(body.pop("url", simulator.emitter.url), secret=body.pop("secret", None))
         simulator.emitter.change_mischief(body)
@@ -120,7 +130,7 @@ async def payroll(simulator: Simulator, request: Request) -> Any:
 
 async def payroll_secret(simulator: Simulator, request: Request) -> Any:
     """Choose the secret the payroll stand-in verifies with."""
-    body = await _json(request)
+    body = await json_body(request)
     simulator.payroll.set_secret(body.get("name"), str(body["secret"]))
     return {"name": body.get("name")}
 
@@ -151,6 +161,10 @@ def control_routes(simulator: Simulator) -> list[Route]:
         route("/clock", move_clock, "GET", "POST"),
         route("/tokens/expire", expire_tokens, "POST"),
         route("/reset", reset, "POST"),
+        route("/budget", budget, "GET", "DELETE"),
+        route("/life", life, "GET", "POST"),
+        route("/life/run", run, "POST"),
+        route("/life/expected", expected, "POST"),
         route("/emitter", emitter, "GET", "POST"),
         route("/emitter/flush", flush_emitter, "POST"),
         route("/slack", slack, "GET", "DELETE"),
@@ -177,12 +191,3 @@ def _answering(
 
 def _portal_id(request: Request) -> int:
     return int(request.path_params["portal_id"])
-
-
-async def _json(request: Request) -> dict[str, Any]:
-    if not await request.body():
-        return {}
-    body = await request.json()
-    if not isinstance(body, dict):
-        raise ActionError("the body must be a JSON object")
-    return body

@@ -1,6 +1,6 @@
 """`/hr/v1.0`: employees, departments, employee groups, employee types, supervisors and skills."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from starlette.responses import JSONResponse, Response
@@ -40,10 +40,13 @@ def employees(read: Read) -> Response:
 
 
 def deactivated(read: Read) -> Response:
-    """Deactivated employees; `deactivatedFrom` tests `dateTimeDeleted`, a guess."""
-    rows = _changed(read, [row for row in _visible(read) if row["isDeactivated"]])
+    """Deactivated employees; what `deactivatedFrom` tests, and from when a dismissal counts, are guesses."""
+    early = read.settings.future_dismissals_deactivated
+    rows = [row for row in _visible(read) if row["isDeactivated"] or (early and row["deactivationDate"])]
+    rows = _changed(read, rows)
     start, end = read.params.instant("deactivatedFrom"), read.params.instant("deactivatedTo")
-    rows = [row for row in rows if _inside(row["dateTimeDeleted"], start=start, end=end, strict=False)]
+    field, strict = read.settings.deactivated_by, read.settings.deactivated_from == "strict"
+    rows = [row for row in rows if _inside(row[field], start=start, end=end, strict=strict)]
     return _employee_page(read, rows, without=_NOT_WHEN_DEACTIVATED)
 
 
@@ -155,7 +158,7 @@ def _employee_page(read: Read, rows: Iterable[Record], *, without: Iterable[str]
     if refused is not None:
         return refused
     hidden = (*_ONLY_BY_ID, *without)
-    return _plain_page(read, (_with_special(read, row) for row in rows), without=hidden)
+    return _plain_page(read, rows, without=hidden, dress=lambda row: _with_special(read, row))
 
 
 def _special_refused(read: Read) -> Response | None:
@@ -173,7 +176,8 @@ def _with_special(read: Read, record: Record) -> Record:
         if name not in wanted:
             del shown[field]
     # Documented samples hold an empty `ssn` when it was not asked for.
-    shown.setdefault("ssn", "")
+    if read.settings.ssn_unasked != "omit":
+        shown.setdefault("ssn", "" if read.settings.ssn_unasked == "empty" else None)
     return shown
 
 
@@ -186,10 +190,16 @@ def _plain(read: Read, record: Record) -> Response:
     return single(show(record, settings=read.settings, zone=read.portal.zone, without=("isDeleted",)))
 
 
-def _plain_page(read: Read, rows: Iterable[Record], *, without: Iterable[str] = ()) -> Response:
+def _plain_page(
+    read: Read, rows: Iterable[Record], *, without: Iterable[str] = (), dress: Callable[[Record], Record] = dict
+) -> Response:
     hidden = (*without, "isDeleted")
-    shown = [show(row, settings=read.settings, zone=read.portal.zone, without=hidden) for row in rows]
-    return page(shown, params=read.params, rule=PageRule(over=read.settings.hr_over_max), settings=read.settings)
+
+    def shown(row: Record) -> Record:
+        return show(dress(row), settings=read.settings, zone=read.portal.zone, without=hidden)
+
+    rule = PageRule(over=read.settings.hr_over_max)
+    return page(rows, params=read.params, rule=rule, settings=read.settings, shown=shown)
 
 
 def _person_refused(status: int) -> Response:

@@ -1,6 +1,7 @@
 """The identity server: refresh tokens in, short-lived access tokens out, and how a connection dies."""
 
 import base64
+import hashlib
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -36,6 +37,10 @@ DEFAULT_SCOPES = frozenset(
     ]
 )
 
+# An app's scopes are chosen when it is created; consent cannot give more.
+PAYROLL_SCOPES = DEFAULT_SCOPES | {"payroll:read"}
+APP_SCOPES = PAYROLL_SCOPES | {"employee:history", "ssn:read", "birthdate:read", "bankaccount:read"}
+
 Fate = Literal["active", "refresh-fails", "api-401"]
 
 
@@ -59,6 +64,19 @@ class AccessToken:
     expires_at: datetime
 
 
+@dataclass(frozen=True)
+class Code:
+    """What an administrator consented to, waiting to be turned into tokens once."""
+
+    portal_id: int
+    client_id: str
+    redirect_uri: str
+    scopes: frozenset[str]
+    challenge: str | None
+    method: str
+    expires_at: datetime
+
+
 @dataclass
 class Identity:
     """Who may read what, and until when."""
@@ -68,16 +86,20 @@ class Identity:
     client_ids: frozenset[str]
     authorisations: dict[int, Authorisation]
     access_tokens: dict[str, AccessToken] = field(default_factory=dict)
+    codes: dict[str, Code] = field(default_factory=dict)
 
     def grant(self, form: Mapping[str, str]) -> Response:
         """Answer a token request."""
-        if form.get("grant_type") != "refresh_token":
-            return _refuse("unsupported_grant_type")
+        kind = form.get("grant_type")
+        if kind not in ("refresh_token", "authorization_code"):
+            return self._refuse("unsupported_grant_type")
         if form.get("client_id") not in self.client_ids:
-            return _refuse("invalid_client")
+            return self._refuse("invalid_client")
+        if kind == "authorization_code":
+            return self._redeem(form)
         found = self._by_refresh_token(form.get("refresh_token", ""), client_id=form["client_id"])
         if found is None or found.fate == "refresh-fails":
-            return _refuse("invalid_grant")
+            return self._refuse("invalid_grant")
         if self.settings.rotate_refresh_tokens:
             found.refresh_token = new_refresh_token()
         answer: dict[str, str | int] = {
@@ -88,6 +110,52 @@ class Identity:
         if self.settings.return_refresh_token:
             answer["refresh_token"] = found.refresh_token
         return JSONResponse(answer, headers={"cache-control": "no-store"})
+
+    def issue_code(
+        self,
+        *,
+        portal_id: int,
+        client_id: str,
+        redirect_uri: str,
+        scopes: frozenset[str],
+        challenge: str | None,
+        method: str,
+    ) -> str:
+        """The code for a consent just given."""
+        text = secrets.token_urlsafe(24)
+        expires_at = self.clock.now() + timedelta(minutes=5)
+        self.codes[text] = Code(portal_id, client_id, redirect_uri, scopes, challenge, method, expires_at)
+        return text
+
+    def _redeem(self, form: Mapping[str, str]) -> Response:
+        # Taken out whatever follows: a code works once.
+        code = self.codes.pop(form.get("code", ""), None)
+        if (
+            code is None
+            or code.expires_at <= self.clock.now()
+            or code.client_id != form["client_id"]
+            or code.redirect_uri != form.get("redirect_uri")
+            or not _proven(code, form.get("code_verifier", ""))
+        ):
+            return self._refuse("invalid_grant")
+        given = self.authorisations.get(code.portal_id)
+        if given is None or given.client_id != code.client_id:
+            given = Authorisation(code.portal_id, code.client_id, new_refresh_token())
+            self.authorisations[code.portal_id] = given
+        else:
+            self.renew(given)
+        given.scopes = code.scopes
+        return JSONResponse(
+            {
+                "id_token": _opaque(),
+                "access_token": self._issue(given),
+                "expires_in": self.settings.token_lifetime,
+                "token_type": "Bearer",
+                "refresh_token": given.refresh_token,
+                "scope": " ".join(sorted(given.scopes)),
+            },
+            headers={"cache-control": "no-store"},
+        )
 
     def revoke(self, form: Mapping[str, str]) -> Response:
         """Answer a revocation; an unknown token is fine too (RFC 7009)."""
@@ -104,8 +172,9 @@ class Identity:
 
     def renew(self, authorisation: Authorisation) -> str:
         """Another administrator presses Authorise: a new token, and the old one is worthless."""
+        if authorisation.fate != "active" or self.settings.reauthorise_renews:
+            authorisation.refresh_token = new_refresh_token()
         authorisation.fate = "active"
-        authorisation.refresh_token = new_refresh_token()
         return authorisation.refresh_token
 
     def expire(self, *, portal_id: int | None = None) -> None:
@@ -128,17 +197,32 @@ class Identity:
         authorisation = self.authorisations[token.portal_id]
         return None if authorisation.fate == "api-401" else authorisation
 
+    def _refuse(self, error: str) -> Response:
+        return JSONResponse({"error": error}, status_code=int(self.settings.token_error_status))
+
     def _by_refresh_token(self, text: str, *, client_id: str) -> Authorisation | None:
         owned: Iterable[Authorisation] = self.authorisations.values()
         return next((a for a in owned if a.refresh_token == text and a.client_id == client_id), None)
 
     def _issue(self, authorisation: Authorisation) -> str:
-        # It looks like a JWT and must be treated as opaque: the middle is noise.
-        head = base64.urlsafe_b64encode(b'{"alg":"RS256","typ":"at+jwt"}').decode().rstrip("=")
-        text = f"{head}.{secrets.token_urlsafe(24)}.{secrets.token_urlsafe(24)}"
+        text = _opaque()
         expires_at = self.clock.now() + timedelta(seconds=self.settings.token_lifetime)
         self.access_tokens[text] = AccessToken(authorisation.portal_id, authorisation.client_id, expires_at)
         return text
+
+
+def _opaque() -> str:
+    # It looks like a JWT and must be treated as opaque: the middle is noise.
+    head = base64.urlsafe_b64encode(b'{"alg":"RS256","typ":"at+jwt"}').decode().rstrip("=")
+    return f"{head}.{secrets.token_urlsafe(24)}.{secrets.token_urlsafe(24)}"
+
+
+def _proven(code: Code, verifier: str) -> bool:
+    if code.challenge is None:
+        return True
+    if code.method == "S256":
+        verifier = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
+    return secrets.compare_digest(code.challenge, verifier)
 
 
 def new_refresh_token() -> str:
@@ -170,8 +254,4 @@ def oddities(form: Mapping[str, str] | None, request: Request) -> list[str]:
 
 def not_a_form() -> Response:
     """The answer to anything but a form."""
-    return _refuse("invalid_request")
-
-
-def _refuse(error: str) -> Response:
-    return JSONResponse({"error": error}, status_code=400)
+    return JSONResponse({"error": "invalid_request"}, status_code=400)

@@ -40,6 +40,7 @@ class RequestLog:
         self.unexpected: deque[Seen] = deque(maxlen=KEPT)
         self.by_endpoint: Counter[str] = Counter()
         self.by_status: Counter[str] = Counter()
+        self.oddities: Counter[str] = Counter()
 
     def open(self, *, method: str, path: str, query: str, endpoint: str, unexpected: list[str]) -> Seen:
         """Note that a request came in."""
@@ -48,12 +49,22 @@ class RequestLog:
         self.by_endpoint[f"{method} {endpoint}"] += 1
         if unexpected:
             self.unexpected.append(seen)
+            self.oddities.update(unexpected)
         return seen
 
     def close(self, seen: Seen, *, status: int | None) -> None:
         """Note how it was answered; None is a dropped connection."""
         seen.status = status
         self.by_status[str(status)] += 1
+
+    def totals(self) -> dict[str, Any]:
+        """What a run is judged by: how many were answered 429, and how many nobody documents."""
+        return {
+            "requests": self.by_endpoint.total(),
+            "status429": self.by_status["429"],
+            "unexpected": self.oddities.total(),
+            "oddities": dict(self.oddities),
+        }
 
     def as_dict(self) -> dict[str, Any]:
         """The log for the control endpoint."""

@@ -1,14 +1,16 @@
 """`/scheduling/v1.0`: shifts, deleted shifts, positions and shift types."""
 
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from starlette.responses import Response
 
-from relay.simulator.answers import BadParameterError, PageRule, not_found, page, read_page, show, single
+from relay.simulator.answers import BadParameterError, PageRule, not_found, page, show, single
 from relay.simulator.api import Endpoint, Read, names
+from relay.simulator.schedule_days import is_visible
 from relay.simulator.state import Record
-from relay.simulator.times import parse_instant, stamp
+from relay.simulator.times import parse_instant
 
 STATUSES = [
     "Open",
@@ -30,15 +32,13 @@ _ID_FILTERS = ("departmentId", "employeeGroupId", "shiftTypeId", "positionId", "
 
 def shifts(read: Read) -> Response:
     """Shifts that are not deleted."""
-    rows = _filtered(read, read.portal.shifts.values())
+    rows = _filtered(read, read.portal.shifts.values(), default_days=read.settings.shifts_default_days)
+    if read.settings.hidden_days_hide_shifts:
+        rows = [row for row in rows if is_visible(read.portal, row["departmentId"], row["date"])]
     if not read.settings.drafts_listed and read.params.text("shiftStatus") is None:
         rows = [row for row in rows if row["status"] != "Draft"]
     rule = PageRule(maximum=5000, minimum=1, over=read.settings.scheduling_over_max)
-    offset, limit = read_page(read.params, rule=rule, settings=read.settings)
-    answer = page((_shown(read, row) for row in rows), params=read.params, rule=rule, settings=read.settings)
-    if read.settings.insert_between_pages and rows and offset + limit < len(rows):
-        _insert_before(read, rows[0])
-    return answer
+    return page(rows, params=read.params, rule=rule, settings=read.settings, shown=lambda row: _shown(read, row))
 
 
 def shift(read: Read) -> Response:
@@ -50,12 +50,19 @@ def shift(read: Read) -> Response:
 def deleted_shifts(read: Read) -> Response:
     """Deleted shifts, found by when they were deleted."""
     start, end = read.params.instant("deletedFrom"), read.params.instant("deletedTo")
+    if read.settings.deleted_retention_days is not None:
+        oldest = read.clock.now() - timedelta(days=read.settings.deleted_retention_days)
+        start = oldest if start is None else max(start, oldest)
+    strict = read.settings.deleted_from == "strict"
     rows = _filtered(read, read.portal.deleted_shifts.values())
-    rows = [row for row in rows if _between(row["dateTimeDeleted"], start=start, end=end, strict=False)]
-    without = ("punchClockShiftId", "skillIds")
-    shown = [show(row, settings=read.settings, zone=read.portal.zone, without=without) for row in rows]
+    rows = _between(rows, "dateTimeDeleted", start=start, end=end, strict=strict)
+
+    def shown(row: Record) -> Record:
+        without = ("punchClockShiftId", "skillIds")
+        return show(row, settings=read.settings, zone=read.portal.zone, without=without)
+
     rule = PageRule(maximum=1000, minimum=1, over=read.settings.scheduling_over_max)
-    return page(shown, params=read.params, rule=rule, settings=read.settings)
+    return page(rows, params=read.params, rule=rule, settings=read.settings, shown=shown)
 
 
 def shift_statuses(read: Read) -> Response:
@@ -82,9 +89,9 @@ def shift_types(read: Read) -> Response:
 
 def _active_page(read: Read, rows: Iterable[Record]) -> Response:
     wanted = read.params.flag("isActive")
-    shown = [_dense(read, row) for row in rows if wanted is None or row["isActive"] == wanted]
+    rows = [row for row in rows if wanted is None or row["isActive"] == wanted]
     rule = PageRule(over=read.settings.scheduling_over_max)
-    return page(shown, params=read.params, rule=rule, settings=read.settings)
+    return page(rows, params=read.params, rule=rule, settings=read.settings, shown=lambda row: _dense(read, row))
 
 
 def _dense(read: Read, row: Record) -> Record:
@@ -95,7 +102,7 @@ def _shown(read: Read, row: Record) -> Record:
     return show(row, settings=read.settings, zone=read.portal.zone, sparse=True)
 
 
-def _filtered(read: Read, candidates: Iterable[Record]) -> list[Record]:
+def _filtered(read: Read, candidates: Iterable[Record], *, default_days: int | None = None) -> list[Record]:
     rows = sorted(candidates, key=lambda row: int(row["id"]))
     for name in _ID_FILTERS:
         wanted = read.params.ids(name)
@@ -109,32 +116,33 @@ def _filtered(read: Read, candidates: Iterable[Record]) -> list[Record]:
     first, last = read.params.day("from"), read.params.day("to")
     if first and last and first > last:
         raise BadParameterError("from", "The from date must not be after the to date.")
-    rows = [row for row in rows if _on_days(row["date"], first=first, last=last)]
+    longest = read.settings.shifts_max_days
+    if longest is not None and first and last and (last - first).days >= longest:
+        raise BadParameterError("to", f"The window must not be longer than {longest} days.")
+    if first is None and last is None and default_days is not None:
+        today = read.clock.now().astimezone(ZoneInfo(read.portal.zone)).date()
+        first, last = today - timedelta(days=default_days), today + timedelta(days=default_days)
+    rows = _on_days(rows, first=first, last=last)
     strict = read.settings.modified_from == "strict"
     for name in ("created", "modified"):
         start, end = read.params.instant(f"{name}From"), read.params.instant(f"{name}To")
-        rows = [row for row in rows if _between(row[f"dateTime{name.title()}"], start=start, end=end, strict=strict)]
+        rows = _between(rows, f"dateTime{name.title()}", start=start, end=end, strict=strict)
     return rows
 
 
-def _on_days(text: str, *, first: date | None, last: date | None) -> bool:
-    day = date.fromisoformat(text)
-    return (first is None or day >= first) and (last is None or day <= last)
+def _on_days(rows: list[Record], *, first: date | None, last: date | None) -> list[Record]:
+    # Dates in ISO form sort as text.
+    if first is not None:
+        rows = [row for row in rows if row["date"] >= first.isoformat()]
+    return rows if last is None else [row for row in rows if row["date"] <= last.isoformat()]
 
 
-def _between(text: str, *, start: datetime | None, end: datetime | None, strict: bool) -> bool:
-    moment = parse_instant(text)
-    if start is not None and (moment < start or (strict and moment == start)):
-        return False
-    return end is None or moment <= end
-
-
-def _insert_before(read: Read, first: Record) -> None:
-    # Whoever pages by offset now sees one row twice: the order of rows is promised nowhere.
-    read.settings.insert_between_pages = False
-    now = stamp(read.clock.now())
-    inserted = {**first, "id": first["id"] - 1, "dateTimeCreated": now, "dateTimeModified": now}
-    read.portal.shifts[inserted["id"]] = inserted
+def _between(
+    rows: list[Record], name: str, *, start: datetime | None, end: datetime | None, strict: bool
+) -> list[Record]:
+    if start is not None:
+        rows = [row for row in rows if start < (at := parse_instant(row[name])) or (at == start and not strict)]
+    return rows if end is None else [row for row in rows if parse_instant(row[name]) <= end]
 
 
 _LISTED = (

@@ -62,7 +62,7 @@ def new_employee(
         "departments": [4101 + employee_id % 3],
         "primaryDepartmentId": 4101 + employee_id % 3,
         "employeeGroups": [5201 + employee_id % 4, 5201 + (employee_id + 1) % 4],
-        "employeeTypeId": 71 + employee_id % 2,
+        "employeeTypeId": 72 if employee_id % 10 == 9 else 71,
         "isPublic": None,
         "hiredDate": "2024-03-01",
         "hiredFrom": "2024-03-01",

@@ -184,12 +184,37 @@ def add_absence(portal: Portal) -> None:
             "note": "MARKER-H-note",
             "requestedAccounts": [requested_account(account_id, hours=7.4 * days)],
         }
+    portal.absence_records[54001] = absence_record(54001, portal.absence_requests[66013])
 
 
 def requested_account(account_id: int, *, hours: float) -> Record:
     """What a request takes from one account."""
     cost = [{"value": round(hours, 2), "unit": {"type": "Hours"}}]
     return {"id": account_id, "name": "MARKER-G-account", "cost": cost}
+
+
+def absence_record(record_id: int, request: Record) -> Record:
+    """The booked absence that an approved request becomes, with one registration a day."""
+    (asked,) = request["requestedAccounts"]
+    period = request["absencePeriod"]
+    first, last = date.fromisoformat(period["start"]), date.fromisoformat(period["end"])
+    days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
+    each = [{"value": round(cost["value"] / len(days), 2), "unit": cost["unit"]} for cost in asked["cost"]]
+    return {
+        "id": record_id,
+        "employeeId": request["employeeId"],
+        "status": "Approved",
+        "note": request["note"],
+        "absencePeriod": dict(period),
+        "registrations": [
+            {
+                "date": day.isoformat(),
+                "time": {"start": "00:00", "end": "24:00"},
+                "account": {"id": asked["id"], "costs": each},
+            }
+            for day in days
+        ],
+    }
 
 
 def _minutes(moment: datetime) -> str:

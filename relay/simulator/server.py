@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import uvicorn
@@ -12,7 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from relay.simulator.app import create_simulator
 from relay.simulator.clock import Clock
 from relay.simulator.faults import DROP_KEY
-from relay.simulator.identity import CLIENT_ID, REFRESH_TOKENS
+from relay.simulator.identity import CLIENT_ID, DEFAULT_SCOPES, REFRESH_TOKENS
+from relay.simulator.living import LifeSettings
 from relay.simulator.payroll_standin import PAYROLL_SECRET
 from relay.simulator.relay_event_emitter import EMIT_SECRET
 from relay.simulator.settings import Settings
@@ -32,6 +33,9 @@ async def serve(
     emit_to: str | None = None,
     emit_secret: str = EMIT_SECRET,
     payroll_secret: str = PAYROLL_SECRET,
+    scopes: frozenset[str] = DEFAULT_SCOPES,
+    redirect_uris: Sequence[str] | None = None,
+    life: LifeSettings | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, on loopback only; `port=0` picks a free one and `ready` hears which."""
     app = create_simulator(
@@ -42,6 +46,9 @@ async def serve(
         emit_to=emit_to,
         emit_secret=emit_secret,
         payroll_secret=payroll_secret,
+        scopes=scopes,
+        redirect_uris=redirect_uris,
+        life=life,
     )
     async with _served(app, port=port, kind=uvicorn.Server) as (bound, serving):
         if ready is not None:

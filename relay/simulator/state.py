@@ -2,10 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 Record = dict[str, Any]
 Table = dict[int, Record]
+
+
+def public(record: Record) -> Record:
+    """A copy without the simulator's own notes, which start with an underscore."""
+    return {name: value for name, value in record.items() if not name.startswith("_")}
 
 
 def table(rows: Iterable[Record]) -> Table:
@@ -31,9 +37,15 @@ class Portal:
     deleted_shifts: Table = field(default_factory=dict)
     punches: Table = field(default_factory=dict)
     punch_breaks: dict[int, list[Record]] = field(default_factory=dict)
+    # What punches looked like before changes that do not show yet: until when, and how (None: not there).
+    late_punches: dict[int, list[tuple[datetime, Record | None]]] = field(default_factory=dict)
+    schedule_days: Table = field(default_factory=dict)
     absence_requests: Table = field(default_factory=dict)
+    absence_records: Table = field(default_factory=dict)
     accounts: Table = field(default_factory=dict)
     account_types: Table = field(default_factory=dict)
+    # Shift types that never reach payroll.
+    unpaid_shift_types: list[int] = field(default_factory=list)
     next_ids: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -45,6 +57,10 @@ class Portal:
     def zone(self) -> str:
         """The portal's IANA time zone."""
         return str(self.info["timeZone"])
+
+    def breaks(self) -> Table:
+        """The breaks of all punches, by their own ids."""
+        return table(row for rows in self.punch_breaks.values() for row in rows)
 
     def new_id(self, entity: str) -> int:
         """The next free id of a kind; both portals hand out the same ones on purpose."""

@@ -1,6 +1,6 @@
 """The seed: two invented portals that hold the same ids with different content."""
 
-from relay.simulator.flavours import BISTRO_FLAVOUR, HARBOUR_FLAVOUR, HIDDEN, Flavour
+from relay.simulator.flavours import BISTRO_FLAVOUR, HARBOUR_FLAVOUR, HIDDEN, HOLIDAY, Flavour
 from relay.simulator.seed_people import add_employees
 from relay.simulator.seed_work import add_absence, add_punches, add_schedule
 from relay.simulator.state import Portal, table
@@ -34,7 +34,20 @@ def _build(flavour: Flavour) -> Portal:
         ),
         skills=[{"skillId": 31, "name": "First aid", "description": "MARKER-D-skill", "isTimeLimited": True}],
         hidden_employees={HIDDEN},
-        next_ids={"shift": 70020000, "punchclock_entry": 8810000, "absence_request": 67000, "employee": 920000},
+        unpaid_shift_types=[HOLIDAY],
+        next_ids={
+            "shift": 70020000,
+            "punchclock_entry": 8810000,
+            "punchclock_break": 9910000,
+            "absence_request": 67000,
+            "absence_record": 55000,
+            "account": 3310000,
+            "employee": 920000,
+            "department": 4110,
+            "employee_group": 5210,
+            "position": 6310,
+            "shift_type": 20,
+        },
     )
     add_employees(portal, flavour)
     add_schedule(portal, flavour)
