@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 
 from relay import telemetry
 from relay.errors import StoreError
@@ -76,6 +77,7 @@ class Drain:
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._held: dict[tuple[str, str], Held] = {}
+        self._ours_until: dict[Held, float] = {}
         self._turn = 0
         self._away = False
 
@@ -88,11 +90,12 @@ class Drain:
         helpers = [asyncio.create_task(body()) for body in (self._listen, self._keep, self._heed)]
         try:
             while not self._stop.is_set() and clock() < end:
-                if not followed and clock() > end - self._pace.overlap:
+                if not followed and clock() >= end - self._pace.overlap:
                     followed = True
                     await self._quietly(successor())
                 wait = await self._claim()
-                await self._pause(min(wait, self._pace.idle, max(end - clock(), 0.0)))
+                until = end if followed else end - self._pace.overlap
+                await self._pause(min(wait, self._pace.idle, max(until - clock(), 0.0)))
             await self._quietly(self._store.leave(drain=self._name))
             while self._tasks:
                 await asyncio.wait(self._tasks)
@@ -134,7 +137,9 @@ class Drain:
         for event in claim.events:
             self._start(Held(event.id, "", event.token), self._pipeline.process(event))
         for delivery in claim.deliveries:
-            self._start(Held(delivery.id, delivery.target, delivery.token), self._pipeline.deliver(delivery))
+            held = Held(delivery.id, delivery.target, delivery.token)
+            self._ours_until[held] = delivery.lease_until
+            self._start(held, self._pipeline.deliver(delivery, ours=partial(self._is_ours, held)))
         if claim.next_due is None:
             return self._pace.idle
         return max(claim.next_due - self._outside.clock(), 0.0)
@@ -149,6 +154,7 @@ class Drain:
             self._tasks.discard(finished)
             if self._held.get(key) is held:
                 del self._held[key]
+            self._ours_until.pop(held, None)
             self._changed.set()
 
         task.add_done_callback(ended)
@@ -195,8 +201,16 @@ class Drain:
                 self._outside.record(telemetry.StoreTrouble(reason=f"leases could not be prolonged: {error}"))
 
     async def _renew(self) -> None:
-        if held := list(self._held.values()):
-            await self._store.renew(held, now=self._outside.clock(), lease=self._pace.lease)
+        held = list(self._held.values())
+        if not held:
+            return
+        now = self._outside.clock()
+        for one, kept in zip(held, await self._store.renew(held, now=now, lease=self._pace.lease), strict=True):
+            if one in self._ours_until:
+                self._ours_until[one] = now + self._pace.lease if kept else 0.0
+
+    def _is_ours(self, held: Held) -> bool:
+        return self._outside.clock() < self._ours_until.get(held, 0.0)
 
     async def _alive(self) -> None:
         await self._store.heartbeat(

@@ -23,6 +23,7 @@ RelayError
 ├── Unrenderable           a message or a body cannot be made from this event
 └── PlandayError           Planday's API or identity server
     ├── PlandayUnavailable 429, 5xx, network: later
+    │   └── BudgetSpent    our own share of the rate limit is used up for now
     ├── AuthorizationLost  the portal's token is dead: a person must authorise again
     ├── ScopeMissing       403: the app lacks a scope
     ├── RecordGone         404, or 400 on a read by id
@@ -168,6 +169,10 @@ class PlandayUnavailable(PlandayError):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class BudgetSpent(PlandayUnavailable):
+    """Our own share of Planday's rate limit is used up for now: no call was made, and nothing is wrong."""
 
 
 class AuthorizationLost(PlandayError):

@@ -283,6 +283,11 @@ class Keep:
             data["related"] = {name: _pick(one, self.fields(name, ("related", name))) for name, one in related.items()}
         if not self.received:
             data.pop("received", None)
+            # Whatever else a sender added to the envelope is its words too.
+            for name in [
+                name for name in envelope if name not in (*_ATTRIBUTES, _PERSONAL_ATTRIBUTE, "senderid", "data")
+            ]:
+                del envelope[name]
 
     def _fields_uncached(self, kind: str, where: tuple[str, ...]) -> frozenset[str]:
         kept = self._OURS.get(kind, frozenset())

@@ -28,13 +28,16 @@ FRAME_ERRORS = (RedisError, OSError)
 DRAIN = "drain"
 REPLAY = "replay"
 ERRAND = "errand"
+# Who asked for a drain: a bell's may find that one lives already.
+BY_BELL, BY_WORKER = "bell", "worker"
 SWEEP = "sweep"
 
 # arq keeps a killed worker's job claimed for the longest time limit of all functions plus ten seconds, so
 # all are alike. Above a drain's life (20 s) plus the longest call that settings allow (60 s), so that arq never
 # cuts one off.
 JOB_TIMEOUT = 120
-BELL_LIFE = 3600.0
+# Bells of a time without workers must not outlive it for long; the record needs none of them.
+BELL_LIFE = 60.0
 _BELL_EVERY = 5.0
 
 
@@ -66,12 +69,19 @@ class Jobs:
     def bell(self, now: float) -> Bell:
         """The doorbell of this moment. Its id changes every few seconds, so that one stuck under a killed
         worker's claim never silences the next."""
-        blob = serialize_job(DRAIN, (), {}, None, int(now * 1000), serializer=serialize)
+        blob = serialize_job(DRAIN, (BY_BELL,), {}, None, int(now * 1000), serializer=serialize)
         return Bell(id=f"{self._prefix}bell:{int(now // _BELL_EVERY)}", blob=blob, life=BELL_LIFE)
 
     def fresh_id(self, name: str) -> str:
         """An id that no other incarnation ever used."""
         return f"{self._prefix}{name}:{uuid.uuid4().hex}"
+
+
+class _Pool(ArqRedis):
+    """arq closes its pool by a name that redis-py has deprecated."""
+
+    async def close(self, close_connection_pool: bool | None = None) -> None:
+        await self.aclose(close_connection_pool)
 
 
 def pool(url: str, jobs: Jobs) -> ArqRedis:
@@ -86,7 +96,7 @@ def pool(url: str, jobs: Jobs) -> ArqRedis:
         max_connections=32,
         protocol=2,
     )
-    return ArqRedis(connections, job_serializer=serialize, job_deserializer=deserialize, default_queue_name=jobs.queue)
+    return _Pool(connections, job_serializer=serialize, job_deserializer=deserialize, default_queue_name=jobs.queue)
 
 
 async def enqueue(arq: ArqRedis, jobs: Jobs, name: str, *args: Any) -> str:

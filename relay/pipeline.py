@@ -10,12 +10,12 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import pydantic_core
 
 from relay import retry, telemetry
-from relay.errors import AuthorizationLost, PlandayUnavailable, StoreError, StoreUnavailable
+from relay.errors import AuthorizationLost, BudgetSpent, PlandayUnavailable, StoreError, StoreUnavailable
 from relay.events import (
     Attempt,
     Event,
@@ -25,7 +25,7 @@ from relay.events import (
     opposites,
     rfc3339,
 )
-from relay.fields import Keep
+from relay.fields import Keep, without_never
 from relay.planday.enrich import Enrichment
 from relay.routing import Router
 from relay.store.store import Store
@@ -36,7 +36,10 @@ Answer = TypeVar("Answer")
 
 # An event of a portal whose authorisation is dead looks again this often (no call is made for it).
 AUTHORIZATION_WAIT = 60.0
+_BUDGET_WAIT = 1.0
 _SWEPT_AT_ONCE = 500
+# A target that no worker has in its settings for so long is gone; before, settings may just be changing.
+_GONE_AFTER = 120.0
 # However much is under way, one line in so many seconds says that the store is away.
 _TROUBLE_EVERY = 1.0
 # A target that answers 429 or 503 with Retry-After is left alone as a whole for that long.
@@ -67,7 +70,14 @@ class Intake:
         self._outside = outside
 
     async def accept(self, events: Sequence[Event]) -> list[Accepted]:
-        """Record events, all or none. Raises StoreUnavailable or BacklogFull; then a sender must come again."""
+        """Record events, all or none. Raises StoreUnavailable or BacklogFull; then a sender must come again.
+
+        Class F in a sender's own data is not even stored (design.md, invariant 8).
+        """
+        events = [
+            event if event.received is None else replace(event, received=without_never(event.received))
+            for event in events
+        ]
         accepted = await self._store.accept(events, now=self._outside.clock())
         for event, one in zip(events, accepted, strict=True):
             self._outside.record(
@@ -123,9 +133,9 @@ class Pipeline:
             raise
         except Exception as error:
             self._outside.record(telemetry.OwnFault(where="process", error=error, event=event.id))
-            wait = retry.own_fault_again(attempt=claimed.tries + 1, jitter=self._outside.chance())
+            wait = retry.own_fault_again(attempt=claimed.faults + 1, jitter=self._outside.chance())
             reason = f"a fault of ours ({type(error).__name__}) while it was enriched or routed; see the log"
-            await self._defer(event, claimed, wait, reason)
+            await self._defer(event, claimed, wait, reason, counted="faults")
 
     async def _enrich(self, event: Event, claimed: ClaimedEvent, waited: float) -> Enrichment | None:
         """What Planday says, or None when the event was put back."""
@@ -138,6 +148,10 @@ class Pipeline:
                 self._unauthorised.add(event.portal)
                 self._outside.record(telemetry.AuthorizationLost(portal=str(event.portal), reason=str(error)))
             await self._defer(event, claimed, AUTHORIZATION_WAIT * (1 + 0.1 * self._outside.chance()), str(error))
+        except BudgetSpent as error:
+            # Our own queue before Planday: it moves, however long it is, so it is no reason to go without the record.
+            wait = max(error.retry_after or 0.0, _BUDGET_WAIT) * (1 + self._outside.chance())
+            await self._defer(event, claimed, wait, str(error))
         except PlandayUnavailable as error:
             # A target that takes whole events only, or chooses them by what Planday says, cannot be served without:
             # going on would end the event unrouted, and nobody would be told. So it waits for as long as it takes.
@@ -149,7 +163,7 @@ class Pipeline:
                 retry_after=error.retry_after,
                 jitter=self._outside.chance(),
             )
-            await self._defer(event, claimed, wait, str(error))
+            await self._defer(event, claimed, wait, str(error), counted="tries", patience=True)
         return None
 
     async def _finish(self, event: Event, claimed: ClaimedEvent, enrichment: Enrichment, began: float) -> None:
@@ -164,7 +178,8 @@ class Pipeline:
             envelope=pydantic_core.to_json(envelope),
             targets=routing.matched,
             refusals=routing.refused,
-            record=None if keep.received or event.received is None else replace(event, received=None).to_json(),
+            stripped=None if event.received is None else replace(event, received=None).to_json(),
+            strip=not keep.received,
             version=_version(event, enrichment),
             undone=opposites(event.type),
         )
@@ -217,10 +232,23 @@ class Pipeline:
             data["received"] = event.received
         return enriched_envelope(event, sequence=sequence, data=data)
 
-    async def _defer(self, event: Event, claimed: ClaimedEvent, wait: float | None, reason: str) -> None:
+    async def _defer(
+        self,
+        event: Event,
+        claimed: ClaimedEvent,
+        wait: float | None,
+        reason: str,
+        *,
+        counted: Literal["tries", "faults", ""] = "",
+        patience: bool = False,
+    ) -> None:
         now = self._outside.clock()
         due = None if wait is None else now + wait
-        await self._patiently(lambda: self._store.defer(claimed.id, claimed.token, now=now, due_at=due, reason=reason))
+        await self._patiently(
+            lambda: self._store.defer(
+                claimed.id, claimed.token, now=now, due_at=due, reason=reason, counted=counted, patience=patience
+            )
+        )
         state = "dead" if due is None else "waiting"
         self._outside.record(
             telemetry.EventEnriched(event=event.id, portal=event.portal, state=state, seconds=0.0, missing=reason)
@@ -228,9 +256,15 @@ class Pipeline:
 
     # Deliver and settle ----------------------------------------------------------------------------
 
-    async def deliver(self, claimed: ClaimedDelivery) -> None:
-        """Send one delivery to its target and record what came of it."""
+    async def deliver(self, claimed: ClaimedDelivery, *, ours: Callable[[], bool] | None = None) -> None:
+        """Send one delivery to its target and record what came of it.
+
+        `ours` says whether its lease still holds: who stalled past it sends nothing, since somebody else may have sent
+        this and what follows it.
+        """
         target = self._line.targets[claimed.target]
+        if not (ours() if ours is not None else self._outside.clock() < claimed.lease_until):
+            return
         if not target.dedupes and not await self._store.begin(claimed, now=self._outside.clock()):
             return
         envelope: Mapping[str, Any] = pydantic_core.from_json(claimed.envelope)
@@ -340,7 +374,7 @@ class Pipeline:
         repaired, parked, following = await self._store.sweep(
             now=self._outside.clock(),
             rank=self._swept_to,
-            targets=tuple(self._line.targets),
+            grace=_GONE_AFTER,
             most=_SWEPT_AT_ONCE,
         )
         self._swept_to = max(following, 0)

@@ -28,6 +28,8 @@ _EVENTS = (EventState.DEAD, EventState.UNROUTED)
 _PAGE = 500
 _SAMPLES = 5
 _CHUNK = 100
+# Whoever runs a plan and makes no step for so long has lost it.
+_RUNNER_LIFE = 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,11 +150,11 @@ class Replays:
         return facts
 
     async def unfinished(self) -> list[str]:
-        """Plans that were started and have items left: one of them may have lost its worker."""
+        """Plans that were started, have items left and are run by nobody: their worker is lost."""
         out = []
         for plan in await self._shelf.plans(limit=20):
             facts = await self._shelf.plan(plan)
-            if "started_at" in facts and "ended_at" not in facts:
+            if "started_at" in facts and "ended_at" not in facts and not await self._shelf.is_run(plan):
                 out.append(plan)
         return out
 
@@ -164,14 +166,25 @@ class Replays:
         facts = await self._shelf.plan(plan)
         if "started_at" not in facts or "ended_at" in facts:
             return
+        owner = secrets.token_hex(8)
+        if not await self._shelf.take_plan(plan, owner=owner, seconds=_RUNNER_LIFE):
+            return
+        # Read again: whoever ran it before may have come further meanwhile.
+        facts = await self._shelf.plan(plan)
         done = int(facts["done"])
         while not stopping and (items := await self._shelf.items_of_plan(plan, start=done, most=_CHUNK)):
             for item in items:
-                await self._shelf.done_of_plan(plan, await self._open(item, facts))
-            done += len(items)
+                result = await self._open(item, facts)
+                now = self._outside.clock()
+                if not await self._shelf.done_of_plan(
+                    plan, owner=owner, number=done, result=result, now=now, seconds=_RUNNER_LIFE
+                ):
+                    return
+                done += 1
             self._outside.record(telemetry.ReplayProgress(plan=plan, done=done, total=int(facts["total"])))
         if done >= int(facts["total"]):
             await self._shelf.end_plan(plan, now=self._outside.clock())
+        await self._shelf.leave_plan(plan)
 
     async def _open(self, item: str, facts: dict[str, Any]) -> str:
         event, _, target = item.partition(":")

@@ -165,10 +165,20 @@ class WorkerProcess:
     # Bodies of the jobs ------------------------------------------------------------------------
 
     async def _begin(self, _ctx: dict[Any, Any]) -> None:
-        await self._services.store.heartbeat(now=self._services.clock(), life=_HEARTBEAT_LIFE, worker=self._name)
+        await self._alive()
         await self._start_missing_drains()
 
-    async def _drain(self, context: dict[Any, Any]) -> None:
+    async def _alive(self) -> None:
+        await self._services.store.heartbeat(
+            now=self._services.clock(),
+            life=_HEARTBEAT_LIFE,
+            worker=self._name,
+            serves=tuple(self._services.targets),
+        )
+
+    async def _drain(self, context: dict[Any, Any], started_by: str = jobs.BY_WORKER) -> None:
+        if started_by == jobs.BY_BELL and (await self._live_drains()) >= await self._wanted_drains():
+            return  # rung while nobody was there; somebody is by now
         self._drains += 1
         drain = Drain(
             store=self._services.store,
@@ -183,14 +193,13 @@ class WorkerProcess:
 
         async def successor() -> None:
             # This one still counts as alive: it is replaced, not added to, so that their number never grows.
-            _, drains = await self._services.store.live(now=self._services.clock())
-            if drains <= await self._wanted_drains():
+            if await self._live_drains() <= await self._wanted_drains():
                 await jobs.enqueue(context["redis"], self._services.jobs, jobs.DRAIN)
 
         await drain.run(successor)
 
     async def _sweep(self, context: dict[Any, Any]) -> None:
-        await self._services.store.heartbeat(now=self._services.clock(), life=_HEARTBEAT_LIFE, worker=self._name)
+        await self._alive()
         await self._services.pipeline.sweep()
         await self._look_at_store()
         await self._start_missing_drains(context["redis"])
@@ -213,13 +222,16 @@ class WorkerProcess:
     async def _errand(self, _context: dict[Any, Any], errand: str, kind: str, name: str) -> None:
         await self._services.run_errand(errand, kind, name)
 
+    async def _live_drains(self) -> int:
+        _, drains = await self._services.store.live(now=self._services.clock())
+        return drains
+
     async def _wanted_drains(self) -> int:
         workers, _ = await self._services.store.live(now=self._services.clock())
         return max(workers, 1) * DRAINS_PER_WORKER
 
     async def _start_missing_drains(self, arq: Any = None) -> None:
-        _, drains = await self._services.store.live(now=self._services.clock())
-        for _ in range(max(await self._wanted_drains() - drains, 0)):
+        for _ in range(max(await self._wanted_drains() - await self._live_drains(), 0)):
             await jobs.enqueue(arq or self._services.arq, self._services.jobs, jobs.DRAIN)
 
     def _guarded(self, body: Callable[..., Awaitable[None]]) -> Any:

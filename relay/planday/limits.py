@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
-from relay.errors import PlandayUnavailable
+from relay.errors import BudgetSpent
 from relay.planday.ports import Shared
 from relay.settings.models import Portal
 
@@ -107,7 +107,7 @@ class Limiter:
         waited = 0.0
         while wait := await self._reserve(priority):
             if waited + wait > self._max_wait:
-                raise PlandayUnavailable("Planday's rate limit leaves no room now", retry_after=round(wait, 3))
+                raise BudgetSpent("Planday's rate limit leaves no room now", retry_after=round(wait, 3))
             wait += 0.02 * jitter()
             await self._sleep(wait)
             waited += wait

@@ -111,8 +111,11 @@ class GroupCommit(Generic[Item, Answer]):
         *,
         most: int = 100,
         patience: float | None = None,
+        insist: bool = False,
     ) -> None:
+        """`insist`: what was handed in is written even if its caller is cancelled before its turn."""
         self._run = run
+        self._insist = insist
         self._most = most
         self._patience = patience
         self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
@@ -141,8 +144,8 @@ class GroupCommit(Generic[Item, Answer]):
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-                # A caller that gave up before its turn has answered already; nothing of it must be written.
-                batch = [(item, future) for item, future in batch if not future.done()]
+                # A caller that gave up before its turn has answered already; as a rule nothing of it must be written.
+                batch = [(item, future) for item, future in batch if self._insist or not future.done()]
                 if batch:
                     await self._commit(batch)
         finally:
@@ -151,6 +154,8 @@ class GroupCommit(Generic[Item, Answer]):
     async def _commit(self, batch: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
         try:
             answers = await self._run([item for item, _ in batch])
+            if len(answers) != len(batch):
+                raise StoreError("the store gave another number of answers than it was asked for")
         except Exception as error:
             for _, future in batch:
                 if not future.done():

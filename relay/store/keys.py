@@ -93,6 +93,11 @@ class Keys:
         """Sorted set: worker incarnation -> end of its heartbeat in ms."""
         return f"{self.prefix}workers"
 
+    @property
+    def served(self) -> str:
+        """Sorted set: target name -> time in ms until which some worker serves it."""
+        return f"{self.prefix}served"
+
     # Targets -----------------------------------------------------------------------------------
 
     def target(self, target: str) -> str:
@@ -141,6 +146,10 @@ class Keys:
     def plan_items(self, plan: str) -> str:
         """List of "event:target": what a replay plan opens again, fixed when it was made."""
         return f"{self.prefix}plan:{plan}:items"
+
+    def plan_lock(self, plan: str) -> str:
+        """String: who runs a replay plan now; expires."""
+        return f"{self.prefix}plan:{plan}:lock"
 
     @property
     def plans(self) -> str:

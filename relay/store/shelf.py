@@ -10,7 +10,7 @@ import pydantic_core
 import redis.asyncio as aioredis
 
 from relay.errors import NotFoundError, StoreUnfit
-from relay.store.client import command, translated
+from relay.store.client import Scripts, command, translated
 from relay.store.keys import Keys
 from relay.store.store import ms
 
@@ -60,6 +60,7 @@ class Shelf:
     def __init__(self, client: aioredis.Redis, keys: Keys) -> None:
         self._client = client
         self._keys = keys
+        self._scripts = Scripts(client)
 
     # Quarantine ----------------------------------------------------------------------------------
 
@@ -118,13 +119,25 @@ class Shelf:
         raw = await command(self._client, "LRANGE", self._keys.plan_items(plan), start, start + most - 1)
         return [one.decode() for one in raw]
 
-    async def done_of_plan(self, plan: str, result: str) -> None:
-        """One more item is handled: counted and passed in one step, so that a crash counts nothing twice."""
-        with translated():
-            pipe = self._client.pipeline(transaction=True)
-            pipe.hincrby(self._keys.plan(plan), "done", 1)
-            pipe.hincrby(self._keys.plan(plan), f"done_{result}", 1)
-            await pipe.execute()
+    async def take_plan(self, plan: str, *, owner: str, seconds: float) -> bool:
+        """Be the one who runs a plan, until `seconds` pass without a step; False when somebody else does."""
+        key = self._keys.plan_lock(plan)
+        return bool(await command(self._client, "SET", key, owner, "NX", "PX", int(seconds * 1000)))
+
+    async def leave_plan(self, plan: str) -> None:
+        """Let somebody else go on with a plan, by the one who runs it."""
+        await command(self._client, "DEL", self._keys.plan_lock(plan))
+
+    async def is_run(self, plan: str) -> bool:
+        """Whether somebody runs a plan now."""
+        return bool(await command(self._client, "EXISTS", self._keys.plan_lock(plan)))
+
+    async def done_of_plan(
+        self, plan: str, *, owner: str, number: int, result: str, now: float, seconds: float
+    ) -> bool:
+        """Item `number` is handled, counted and passed in one step; False when somebody else has the plan now."""
+        args = (self._keys.prefix, ms(now), plan, owner, number, result, int(seconds * 1000))
+        return bool(await self._scripts.call("plan_step", *args))
 
     async def end_plan(self, plan: str, *, now: float) -> None:
         """Nothing is left of a plan."""

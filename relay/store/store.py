@@ -7,7 +7,7 @@ answers. Times are seconds here and milliseconds in Redis.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import pydantic_core
 import redis.asyncio as aioredis
@@ -61,8 +61,8 @@ class Store:
         self._accepts: GroupCommit[tuple[tuple[Event, ...], float], list[Accepted]] = GroupCommit(
             self._accept, patience=accept_patience
         )
-        self._finishes: GroupCommit[tuple[Finished, float], str] = GroupCommit(self._finish)
-        self._settles: GroupCommit[tuple[Settled, float], bool] = GroupCommit(self._settle)
+        self._finishes: GroupCommit[tuple[Finished, float], str] = GroupCommit(self._finish, insist=True)
+        self._settles: GroupCommit[tuple[Settled, float], bool] = GroupCommit(self._settle, insist=True)
 
     # In ------------------------------------------------------------------------------------------
 
@@ -111,10 +111,11 @@ class Store:
                     token=token,
                     sequence=sequence,
                     tries=tries,
+                    faults=faults,
                     since=float(since) / 1000 if since else None,
                     record=Body.read(body).record,
                 )
-                for id_, token, sequence, tries, since, body in events
+                for id_, token, sequence, tries, faults, since, body in events
             ),
             deliveries=tuple(
                 ClaimedDelivery(
@@ -128,6 +129,7 @@ class Store:
                     replay=replay.decode() or None,
                     envelope=Body.read(body).envelope or b"{}",
                     accepted_at=float(at) / 1000,
+                    lease_until=now + lease,
                 )
                 for id_, target, token, sequence, attempt, step, round_, replay, body, at in deliveries
             ),
@@ -141,14 +143,28 @@ class Store:
         args: list[Any] = []
         for one, _ in batch:
             refusals = pydantic_core.to_json(dict(one.refusals))
-            args += (one.id, one.token, one.envelope, one.record or b"", refusals, one.version or "")
+            args += (one.id, one.token, one.envelope, one.stripped or b"", int(one.strip), refusals, one.version or "")
             args += (" ".join(one.undone), len(one.targets), *one.targets)
         return [answer.decode() for answer in await self._call("route", max(now for _, now in batch), *args)]
 
-    async def defer(self, id_: str, token: int, *, now: float, due_at: float | None, reason: str) -> bool:
-        """Put an event back until `due_at`, or end it as dead; False when somebody else holds it."""
+    async def defer(
+        self,
+        id_: str,
+        token: int,
+        *,
+        now: float,
+        due_at: float | None,
+        reason: str,
+        counted: Literal["tries", "faults", ""] = "",
+        patience: bool = False,
+    ) -> bool:
+        """Put an event back until `due_at`, or end it as dead; False when somebody else holds it.
+
+        `counted` says as what it counts; `patience` that the wait is for a Planday that does not answer, which has
+        an end. Any other wait (for a person, for our own budget) starts that anew.
+        """
         due = "" if due_at is None else ms(due_at)
-        return bool(await self._call("defer", now, id_, token, due, reason))
+        return bool(await self._call("defer", now, id_, token, due, reason, counted, int(patience)))
 
     async def begin(self, delivery: ClaimedDelivery, *, now: float) -> bool:
         """Note that sending begins to a target that does not dedupe; False: somebody else holds it, do not send."""
@@ -174,13 +190,14 @@ class Store:
             args += (one.id, one.target, one.token)
         return [bool(answer) for answer in await self._call("renew", now, *args)]
 
-    async def sweep(self, *, now: float, rank: int, targets: Sequence[str], most: int) -> tuple[int, int, int]:
+    async def sweep(self, *, now: float, rank: int, grace: float, most: int) -> tuple[int, int, int]:
         """Repair open events that nobody would find, from `rank` on (0: the oldest).
 
+        A target that no worker served for `grace` seconds is gone.
         Returns how many places were repaired, how many deliveries of vanished targets were parked, and the
         rank to go on from (-1 at the end).
         """
-        repaired, parked, following = await self._call("sweep", now, most, rank, " ".join(targets))
+        repaired, parked, following = await self._call("sweep", now, most, rank, int(grace * 1000))
         return repaired, parked, following
 
     # People --------------------------------------------------------------------------------------
@@ -236,13 +253,17 @@ class Store:
 
     # Life ----------------------------------------------------------------------------------------
 
-    async def heartbeat(self, *, now: float, life: float, worker: str, drain: str | None = None) -> None:
-        """Say that a worker, and one drain of it, lives for another `life` seconds; forget those long gone."""
+    async def heartbeat(
+        self, *, now: float, life: float, worker: str, drain: str | None = None, serves: Sequence[str] = ()
+    ) -> None:
+        """Say that a worker, with the targets it serves, and one drain of it, lives for another `life` seconds."""
         until = now + life
         with translated():
             pipe = self.client.pipeline(transaction=False)
             pipe.zadd(self.keys.workers, {worker: ms(until)})
             pipe.zremrangebyscore(self.keys.workers, "-inf", ms(now - 3600))
+            if serves:
+                pipe.zadd(self.keys.served, dict.fromkeys(serves, ms(until)))
             if drain is not None:
                 pipe.zadd(self.keys.drains, {drain: ms(until)})
                 pipe.zremrangebyscore(self.keys.drains, "-inf", ms(now - 3600))

@@ -44,12 +44,16 @@ class Body:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimedEvent:
-    """An event under lease. `since` is when it first had to wait (seconds), `tries` how often."""
+    """An event under lease.
+
+    `since` is when it first had to wait for Planday (seconds) and `tries` how often; `faults` counts those of ours.
+    """
 
     id: str
     token: int
     sequence: int
     tries: int
+    faults: int
     since: float | None
     record: bytes
 
@@ -72,6 +76,7 @@ class ClaimedDelivery:
     replay: str | None
     envelope: bytes
     accepted_at: float
+    lease_until: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,14 +92,19 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """A handled event: what to keep, and whom it goes to (nobody: it ends unrouted)."""
+    """A handled event: what to keep, and whom it goes to (nobody: it ends unrouted).
+
+    `stripped` is the record without the sender's data, None where there are none; it stays in place of the record when
+    `strip` says so, and in any case when the event turns out to double another.
+    """
 
     id: str
     token: int
     envelope: bytes
     targets: tuple[str, ...]
     refusals: Mapping[str, str] = field(default_factory=dict)
-    record: bytes | None = None
+    stripped: bytes | None = None
+    strip: bool = False
     version: str | None = None
     undone: tuple[str, ...] = ()
 

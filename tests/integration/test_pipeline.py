@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 
 import pydantic_core
@@ -9,9 +10,10 @@ import pytest
 import redis.asyncio as aioredis
 
 from relay import telemetry
-from relay.errors import AuthorizationLost, PlandayUnavailable
+from relay.errors import AuthorizationLost, BudgetSpent, PlandayUnavailable
 from relay.events import DeliveryState, Event, EventState, Outcome, event_id
 from relay.jobs import Jobs
+from relay.pipeline import Intake
 from relay.planday.enrich import Enrichment
 from relay.replay import PlanRequest, Replays
 from relay.store.client import command
@@ -354,34 +356,47 @@ async def test_a_plan_that_was_cut_off_goes_on_where_it_stood(failed: Relay) -> 
     room = replays(failed)
     plan = (await room.plan(PlanRequest()))["id"]
     await room.start(plan)
-    counted = Shelf.done_of_plan
-    calls = 0
 
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     class Dying(Shelf):
-        async def done_of_plan(self, plan: str, result: str) -> None:
-            nonlocal calls
-            calls += 1
-            if calls == 2:
-                raise Killed
-            await counted(self, plan, result)
+        calls = 0
 
+        async def done_of_plan(
+            self, plan: str, *, owner: str, number: int, result: str, now: float, seconds: float
+        ) -> bool:
+            self.calls += 1
+            if self.calls == 2:
+                raise KilledError
+            return await super().done_of_plan(plan, owner=owner, number=number, result=result, now=now, seconds=seconds)
+
+    shelf = Dying(failed.store.client, failed.store.keys)
     reading = Reading(failed.store.client, failed.store.keys)
-    dying = Replays(
-        store=failed.store,
-        reading=reading,
-        shelf=Dying(failed.store.client, failed.store.keys),
-        outside=failed.outside,
-    )
-    with pytest.raises(Killed):
+    dying = Replays(store=failed.store, reading=reading, shelf=shelf, outside=failed.outside)
+    with pytest.raises(KilledError):
         await dying.run(plan)
     await failed.work()
+    assert await room.unfinished() == []  # the dead runner's lock still holds
+    await room.run(plan)
+    assert (await room.status(plan))["done"] == 1
+    await shelf.leave_plan(plan)  # it ran out
+    assert await room.unfinished() == [plan]
     await room.run(plan)
     await failed.work()
     assert len(failed.targets["hours"].sent) == 3
     assert (await room.status(plan))["done"] == 3
+
+
+async def test_two_runners_of_one_plan_never_count_for_each_other(failed: Relay) -> None:
+    """Started twice at once, a plan is run by one; every item is opened once."""
+    room = replays(failed)
+    plan = (await room.plan(PlanRequest()))["id"]
+    await room.start(plan)
+    await asyncio.gather(*(replays(failed).run(plan) for _ in range(5)))
+    await failed.work()
+    status = await room.status(plan)
+    assert (status["done"], status["done_reopened"], len(failed.targets["hours"].sent)) == (3, 3, 3)
 
 
 async def test_an_event_for_nobody_is_replayed_after_its_route_was_fixed(store: Store, clock: FakeClock) -> None:
@@ -416,6 +431,53 @@ async def test_an_event_that_died_by_a_fault_of_ours_is_replayed(store: Store, c
     await room.run(plan["id"])
     await relay.work()
     assert [sent.event_id for sent in relay.targets["hours"].sent] == [one.id]
+
+
+async def test_waits_for_a_person_or_for_our_own_budget_use_up_no_patience(
+    store: Store, reading: Reading, clock: FakeClock
+) -> None:
+    """After an hour without authorisation and a long queue before Planday, an event still goes out whole."""
+    relay = Relay(store, clock, hours={})
+    one = event()
+    await store.accept([one], now=clock())
+    for trouble in (AuthorizationLost("dead"), BudgetSpent("full", retry_after=5), PlandayUnavailable("503")):
+        relay.planday.records["shift/1"] = trouble
+        for _ in range(70 if not isinstance(trouble, PlandayUnavailable) or isinstance(trouble, BudgetSpent) else 3):
+            due = await relay.work()
+            assert due is not None
+            clock.now = max(clock.now, due)
+    assert relay.targets["hours"].sent == []
+    del relay.planday.records["shift/1"]
+    await relay.work_until_done()
+    assert relay.targets["hours"].sent[0].envelope["data"]["enrichment"]["state"] == "complete"
+
+
+async def test_a_stalled_worker_sends_nothing_past_its_lease(store: Store, clock: FakeClock) -> None:
+    """Between claim and send it slept: somebody else may have sent this and what follows it."""
+    relay = Relay(store, clock, hours={})
+    await store.accept([event()], now=clock())
+    claim = await store.claim(relay.pipeline.lanes, now=clock(), lease=10, most_events=10, most_deliveries=10)
+    await relay.pipeline.process(claim.events[0])
+    claim = await store.claim(relay.pipeline.lanes, now=clock(), lease=10, most_events=10, most_deliveries=10)
+    clock.now += 11
+    await relay.pipeline.deliver(claim.deliveries[0])
+    assert relay.targets["hours"].sent == []
+
+
+async def test_class_f_and_foreign_words_do_not_stay(
+    store: Store, redis_client: aioredis.Redis, clock: FakeClock
+) -> None:
+    """A number of a person's in a sender's data is never stored; of a duplicate nothing of the sender's stays."""
+    relay = Relay(store, clock, hours={"fields": ["data.object", "data.received"]})
+    relay.planday.records["shift/1"] = {"id": 1, "dateTimeModified": "2026-10-21T07:45:12Z"}
+    intake = Intake(store, relay.outside)
+    first = event(received={"ssn": "MARKER-F-ssn", "note": "MARKER-H-note"})
+    second = event(received={"note": "MARKER-H-note"})
+    await intake.accept([first, second])
+    assert b"MARKER-F" not in await command(redis_client, "GET", store.keys.body(first.id))
+    await relay.work_until_done()
+    assert b"MARKER-H" in await command(redis_client, "GET", store.keys.body(first.id))
+    assert b"MARKER-H" not in await command(redis_client, "GET", store.keys.body(second.id))
 
 
 async def test_a_dead_authorisation_is_told_once_per_portal(store: Store, clock: FakeClock) -> None:

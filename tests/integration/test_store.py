@@ -103,6 +103,9 @@ class Bench:
             now=now,
         )
 
+    async def served(self, *targets: str, now: float = T0) -> None:
+        await self.store.heartbeat(now=now, life=15, worker="w", serves=targets)
+
     async def routed(self, *events: Event, targets: Sequence[str] = ("hours",)) -> list[ClaimedDelivery]:
         """Events all the way to claimed deliveries of the first target."""
         await self.store.accept(events, now=T0)
@@ -294,12 +297,24 @@ async def test_a_stalled_sender_settling_late_is_refused(bench: Bench) -> None:
     assert (await bench.reading.delivery(taken.id, "hours")).state is DeliveryState.DELIVERED
 
 
-async def test_a_late_settle_before_anyone_took_over_is_refused_too(bench: Bench) -> None:
-    """Once a lease was taken back its old token is worthless, even while nobody else holds the work."""
+async def test_a_late_delivery_that_nobody_took_over_counts(bench: Bench) -> None:
+    """Taken back but not given out again: "it was delivered" is the best knowledge, and nothing is sent twice."""
     stalled = (await bench.routed(bench.event()))[0]
     released = await bench.claim(lane(per_second=0.001, burst=1), now=T0 + LEASE + 1, deliveries=0)
     assert released.released_deliveries == 1
-    assert not await bench.settle(stalled)
+    assert not await bench.settle(stalled, DeliveryState.DEAD)
+    assert await bench.settle(stalled)
+    assert (await bench.claim(now=T0 + LEASE + 2)).deliveries == ()
+    assert (await bench.reading.stats(["hours"], now=T0))["open"] == 0
+
+
+async def test_a_parked_delivery_of_a_stalled_worker_is_delivered_after_all(bench: Bench) -> None:
+    """A payroll target's 200 that comes after the lease ran out settles what was parked as unknown."""
+    stalled = (await bench.routed(bench.event()))[0]
+    assert await bench.store.begin(stalled, now=T0)
+    await bench.claim(lane(dedupes=False), now=T0 + LEASE + 1)
+    assert await bench.settle(stalled)
+    assert (await bench.reading.delivery(stalled.id, "hours")).state is DeliveryState.DELIVERED
 
 
 async def test_a_renewed_lease_is_kept_and_a_lost_one_is_reported(bench: Bench) -> None:
@@ -413,7 +428,9 @@ async def test_a_deferred_event_comes_back_at_its_time_and_its_lane_waits(bench:
     await bench.store.accept([first, second], now=T0)
     claim = await bench.claim()
     await bench.store.accept([other], now=T0)
-    assert await bench.store.defer(claim.events[0].id, claim.events[0].token, now=T0, due_at=T0 + 30, reason="busy")
+    assert await bench.store.defer(
+        claim.events[0].id, claim.events[0].token, now=T0, due_at=T0 + 30, reason="busy", counted="tries", patience=True
+    )
     found = await bench.claim()
     assert [one.id for one in found.events] == [other.id]
     assert found.next_due == pytest.approx(T0 + 30, abs=0.01)
@@ -653,11 +670,48 @@ async def test_what_is_on_the_wire_or_unknown_is_not_opened(bench: Bench) -> Non
         await bench.store.reopen("evt_none", "hours", now=T0, states=_FAILED)
 
 
+async def test_what_is_opened_again_goes_oldest_first(bench: Bench) -> None:
+    """Several dead deliveries of one entity, opened in any order, are sent in the order of their events."""
+    events = [bench.event("1") for _ in range(4)]
+    await bench.store.accept(events, now=T0)
+    for _ in events:
+        await bench.finish((await bench.claim(lane("nobody"))).events[0], "hours")
+        await bench.settle((await bench.claim(events=0)).deliveries[0], DeliveryState.DEAD)
+    for one in (events[2], events[0], events[3], events[1]):
+        await bench.store.reopen(one.id, "hours", now=T0, states=_FAILED)
+    sent = []
+    while claimed := (await bench.claim()).deliveries:
+        sent.append(claimed[0].id)
+        await bench.settle(claimed[0])
+    assert sent == [event.id for event in events]
+
+
+async def test_a_superseded_answer_leaves_nothing_to_send(bench: Bench) -> None:
+    """Forced, then asked for again without force: it ends superseded, is not sent, and its event stays right."""
+    older, newer = bench.event("1"), bench.event("1")
+    first = (await bench.routed(older, newer, targets=("hours", "other")))[0]
+    await bench.settle(first, DeliveryState.DEAD)
+    await bench.settle((await bench.claim()).deliveries[0])
+    await bench.store.reopen(older.id, "hours", now=T0, states=_FAILED, force=True)
+    states = (DeliveryState.WAITING,)
+    assert await bench.store.reopen(older.id, "hours", now=T0, states=states) is DeliveryState.SUPERSEDED
+    assert (await bench.claim()).deliveries == ()
+    assert (await bench.reading.stats(["hours"], now=T0))["open"] == 2  # both wait for the other target
+
+
+async def test_a_full_drain_is_not_told_to_look_again_at_once(bench: Bench) -> None:
+    """What is due and found no room is taken when something ends, not by asking over and over."""
+    await bench.store.accept([bench.event(str(n)) for n in range(5)], now=T0)
+    assert (await bench.claim(events=2)).next_due is None
+    assert (await bench.claim(events=0)).next_due is None
+
+
 # Sweep ---------------------------------------------------------------------------------------------
 
 
 async def test_the_sweep_finds_work_that_nobody_would_find(bench: Bench) -> None:
     """Places lost with a due set or a lane are put back: whatever is open is worked on again."""
+    await bench.served("hours")
     events = [bench.event(str(n)) for n in range(3)]
     deliveries = await bench.routed(*events[:2])
     await bench.store.accept([events[2]], now=T0)
@@ -669,7 +723,7 @@ async def test_the_sweep_finds_work_that_nobody_would_find(bench: Bench) -> None
         bench.keys.event_lane(events[2].lane),
         bench.keys.delivery_lane(events[1].lane, "hours"),
     )
-    repaired, parked, following = await bench.store.sweep(now=T0, rank=0, targets=["hours"], most=100)
+    repaired, parked, following = await bench.store.sweep(now=T0, rank=0, grace=60, most=100)
     assert (repaired, parked, following) == (4, 0, -1)
     claim = await bench.claim()
     assert [one.id for one in claim.events] == [events[2].id]
@@ -679,17 +733,23 @@ async def test_the_sweep_finds_work_that_nobody_would_find(bench: Bench) -> None
 
 async def test_a_sweep_of_a_sound_store_changes_nothing(bench: Bench) -> None:
     """Whatever is waiting, on the wire or in a lane in good order is left alone."""
+    await bench.served("hours")
     await bench.routed(*(bench.event(str(n % 3)) for n in range(9)))
-    assert await bench.store.sweep(now=T0, rank=0, targets=["hours"], most=100) == (0, 0, -1)
+    assert await bench.store.sweep(now=T0, rank=0, grace=60, most=100) == (0, 0, -1)
 
 
-async def test_deliveries_of_a_vanished_target_are_parked(bench: Bench) -> None:
-    """A target that left the settings is no black hole: what waits for it is parked and named."""
+async def test_deliveries_of_a_vanished_target_are_parked_after_a_grace(bench: Bench) -> None:
+    """A target that left the settings is no black hole; while workers of two settings run, nothing is parked."""
     claimed = await bench.routed(bench.event())
     await bench.settle(claimed[0], DeliveryState.WAITING, due=T0)
-    assert (await bench.store.sweep(now=T0, rank=0, targets=["else"], most=100))[:2] == (0, 1)
+    await bench.served("hours")
+    assert (await bench.store.sweep(now=T0 + 70, rank=0, grace=60, most=100))[:2] == (0, 0)
+    assert (await bench.store.sweep(now=T0 + 80, rank=0, grace=60, most=100))[:2] == (0, 1)
     delivery = await bench.reading.delivery(claimed[0].id, "hours")
-    assert (delivery.state, delivery.reason) == (DeliveryState.PARKED, "target gone: hours is not in the settings")
+    assert (delivery.state, delivery.reason) == (
+        DeliveryState.PARKED,
+        "target gone: no worker has hours in its settings",
+    )
 
 
 async def test_a_long_sweep_comes_round_to_every_event(bench: Bench) -> None:
@@ -698,7 +758,7 @@ async def test_a_long_sweep_comes_round_to_every_event(bench: Bench) -> None:
     await bench.client.delete(bench.keys.due_events)
     rank, repaired = 0, 0
     while rank >= 0:
-        found, _, rank = await bench.store.sweep(now=T0 + 99, rank=rank, targets=["hours"], most=10)
+        found, _, rank = await bench.store.sweep(now=T0 + 99, rank=rank, grace=60, most=10)
         repaired += found
     assert repaired == 25
 

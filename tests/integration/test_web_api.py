@@ -365,6 +365,21 @@ async def test_a_body_that_does_not_fit_is_refused(
     """Each fault with its place, before anything is looked at."""
     found = problem(await bench.post("/deliveries/evt_0/hours/retry", body), status, slug)
     assert [error["pointer"] for error in found.get("errors", ())] == ([] if pointer is None else [pointer])
+    assert not [error for error in found.get("errors", ()) if "Input" in error["detail"]], "a library's words"
+
+
+@pytest.mark.parametrize("path", ["/stats", "/events/evt_0", "/targets", "/portals", "/version", "/replay/plans"])
+async def test_a_query_parameter_that_nothing_reads_is_refused(bench: Bench, path: str) -> None:
+    """Everywhere: a filter that is not there must not look as if it had filtered."""
+    body = problem(await bench.get(f"{path}?x=1"), 400, "query")
+    assert [error["parameter"] for error in body["errors"]] == ["x"]
+
+
+async def test_a_query_parameter_of_an_action_is_refused(bench: Bench) -> None:
+    """A reason in the query would be lost; nothing is done."""
+    problem(await bench.post("/targets/hours/pause?reason=books"), 400, "query")
+    rows = shown(await bench.get("/targets"), "Targets")["targets"]
+    assert {row["name"]: row["state"] for row in rows}["hours"] == "open"
 
 
 # Replay ------------------------------------------------------------------------------------------

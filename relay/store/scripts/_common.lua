@@ -32,6 +32,41 @@ local function leave_delivery_lane(lane, target, id)
   end
 end
 
+-- A delivery takes its place in its lane by sequence, but never before what is on the wire or parked.
+local function enter_delivery_lane(lane, target, id, seq)
+  local key = P .. 'ld:' .. target .. ':' .. lane
+  local due = P .. 'due:t:' .. target
+  local last = redis.call('LINDEX', key, -1)
+  if not last then
+    redis.call('RPUSH', key, id)
+    redis.call('ZADD', due, NOW, id)
+    return
+  end
+  if tonumber(redis.call('HGET', P .. 'e:' .. last, 'seq')) > tonumber(seq) then
+    for place, other in ipairs(redis.call('LRANGE', key, 0, -1)) do
+      if tonumber(redis.call('HGET', P .. 'e:' .. other, 'seq')) > tonumber(seq) then
+        local waits = redis.call('HGET', P .. 'd:' .. other .. ':' .. target, 'st') == 'waiting'
+        if place > 1 or waits then
+          redis.call('LINSERT', key, 'BEFORE', other, id)
+          if place == 1 then
+            redis.call('ZREM', due, other)
+            redis.call('ZADD', due, NOW, id)
+          end
+          return
+        end
+      end
+    end
+  end
+  redis.call('RPUSH', key, id)
+end
+
+-- The newest sequence of an entity that a target has.
+local function raise_high(lane, target, seq)
+  local entity = P .. 'n:' .. lane
+  local high = tonumber(redis.call('HGET', entity, 'hi:' .. target) or '0')
+  if tonumber(seq) > high then redis.call('HSET', entity, 'hi:' .. target, seq) end
+end
+
 -- Nothing is left to do for an event.
 local function close_event(id)
   redis.call('ZREM', P .. 'open', id)
@@ -55,9 +90,7 @@ local function move_delivery(id, target, state, reason)
   redis.call('HDEL', record, 'due')
   redis.call('HINCRBY', P .. 'count', state, 1)
   if state == 'delivered' then
-    local entity = P .. 'n:' .. lane
-    local high = tonumber(redis.call('HGET', entity, 'hi:' .. target) or '0')
-    if tonumber(seq) > high then redis.call('HSET', entity, 'hi:' .. target, seq) end
+    raise_high(lane, target, seq)
   end
   if is_open(was) then
     leave_delivery_lane(lane, target, id)

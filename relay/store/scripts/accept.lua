@@ -25,6 +25,14 @@ for i = 9, #ARGV, 4 do
   else
     local entity = P .. 'n:' .. lane
     local seq = redis.call('HINCRBY', entity, 'seq', 1)
+    if seq == 1 then
+      -- The entity was forgotten, but an old replay may have left what targets have of it: go on above that.
+      local fields = redis.call('HGETALL', entity)
+      for n = 1, #fields, 2 do
+        if fields[n]:sub(1, 3) == 'hi:' and tonumber(fields[n + 1]) >= seq then seq = tonumber(fields[n + 1]) + 1 end
+      end
+      redis.call('HSET', entity, 'seq', seq)
+    end
     redis.call('EXPIRE', entity, life)
     redis.call('HSET', event, 'st', 'accepted', 'seq', seq, 'at', NOW, 'lane', lane, 'ty', kind, 'tok', 0)
     redis.call('SET', P .. 'b:' .. id, record)

@@ -9,5 +9,11 @@ local was = redis.call('HGET', P .. 'd:' .. id .. ':' .. target, 'st')
 if not was then return {'missing'} end
 if was ~= 'waiting' and was ~= 'parked' and was ~= 'dead' then return {'refused', was} end
 redis.call('ZREM', P .. 'due:t:' .. target, id)
+if was == 'parked' then
+  -- As a rule the target turned out to have it, so nothing older may follow it.
+  local lane, seq = unpack(redis.call('HMGET', P .. 'e:' .. id, 'lane', 'seq'))
+  raise_high(lane, target, seq)
+end
 move_delivery(id, target, 'cancelled', ARGV[5])
+ring()
 return {'cancelled'}

@@ -4,7 +4,7 @@
 -- ARGV: prefix, now, lease in ms, most events, most deliveries, most lost leases before we give up,
 --       then per target: name, concurrency, interval in ms (0: no rate), burst, limiter, dedupes (1/0)
 -- Returns: {released events, released deliveries, next due in ms or -1, events, deliveries}
---   event:    {id, token, sequence, tries, waiting since (ms or ''), body}
+--   event:    {id, token, sequence, tries, faults, waiting since (ms or ''), body}
 --   delivery: {id, target, token, sequence, attempt, step, round, replay id or '', body, accepted at in ms}
 --
 -- `attempt` numbers the attempts of a round, those lost with their worker included; `step` leaves these out: a crash
@@ -51,12 +51,17 @@ if most_events > 0 then
     redis.call('ZREM', P .. 'due:e', id)
     redis.call('ZADD', P .. 'lease:e', lease_end, id)
     local token = redis.call('HINCRBY', event, 'tok', 1)
-    local seq, tries, since = unpack(redis.call('HMGET', event, 'seq', 'tries', 'since'))
+    local seq, tries, faults, since = unpack(redis.call('HMGET', event, 'seq', 'tries', 'faults', 'since'))
     local body = redis.call('GET', P .. 'b:' .. id)
-    events[#events + 1] = {id, token, tonumber(seq), tonumber(tries or '0'), since or '', body}
+    if body then
+      events[#events + 1] = {id, token, tonumber(seq), tonumber(tries or '0'), tonumber(faults or '0'), since or '', body}
+    else
+      redis.call('ZREM', P .. 'lease:e', id)
+    end
   end
 end
-sooner(first_score(P .. 'due:e'))
+-- What is due and found no room is no reason to look again: a piece of work that ends is.
+if #events < most_events then sooner(first_score(P .. 'due:e')) end
 
 -- Deliveries ---------------------------------------------------------------------------------------
 
@@ -149,7 +154,7 @@ for i = 7, #ARGV, 6 do
     -- At full concurrency a finished call wakes us, not the clock.
     if concurrency > redis.call('ZCARD', leases) then
       local first = first_score(due)
-      if first and (first > now or #deliveries >= room) then sooner(first) end
+      if first and (first > now or (granted == #ready and #deliveries < room)) then sooner(first) end
     end
   end
 end

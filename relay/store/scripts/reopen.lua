@@ -18,6 +18,8 @@ local at, lane, seq = unpack(redis.call('HMGET', event, 'at', 'lane', 'seq'))
 local high = tonumber(redis.call('HGET', P .. 'n:' .. lane, 'hi:' .. target) or '0')
 if tonumber(seq) < high and not force then
   if was ~= 'superseded' then
+    redis.call('ZREM', P .. 'due:t:' .. target, id)
+    redis.call('HDEL', record, 'force')
     move_delivery(id, target, 'superseded', 'a newer state of ' .. lane .. ' was delivered already')
   end
   return {'superseded'}
@@ -39,19 +41,7 @@ else
   redis.call('HINCRBY', event, 'left', 1)
   redis.call('HDEL', event, 'done')
   redis.call('ZADD', P .. 'open', at, id)
-  -- It is older than whatever waits in its lane, so it goes first, but never overtakes what is on the wire
-  -- or what a person has to decide.
-  local head = redis.call('LINDEX', lane_key, 0)
-  if not head then
-    redis.call('RPUSH', lane_key, id)
-    redis.call('ZADD', due, NOW, id)
-  elseif redis.call('HGET', P .. 'd:' .. head .. ':' .. target, 'st') == 'waiting' then
-    redis.call('ZREM', due, head)
-    redis.call('LPUSH', lane_key, id)
-    redis.call('ZADD', due, NOW, id)
-  else
-    redis.call('LINSERT', lane_key, 'AFTER', head, id)
-  end
+  enter_delivery_lane(lane, target, id, seq)
 end
 redis.call('HINCRBY', P .. 'count', 'reopened', 1)
 ring()

@@ -10,8 +10,9 @@ local was, lane, at = unpack(redis.call('HMGET', event, 'st', 'lane', 'at'))
 if not was then return {'missing'} end
 if not (' ' .. ARGV[4] .. ' '):find(' ' .. was .. ' ', 1, true) then return {'refused', was} end
 
-redis.call('HSET', event, 'st', 'accepted', 'why', '')
-redis.call('HDEL', event, 'tries', 'since', 'due', 'lost', 'done')
+-- It is read again, so what it says is of today: its deliveries are not older than what was delivered since.
+redis.call('HSET', event, 'st', 'accepted', 'why', '', 'again', 1)
+redis.call('HDEL', event, 'tries', 'faults', 'since', 'due', 'lost', 'done')
 redis.call('ZREM', P .. 'ix:e:' .. was, id)
 redis.call('ZADD', P .. 'open', at, id)
 if redis.call('RPUSH', P .. 'le:' .. lane, id) == 1 then redis.call('ZADD', P .. 'due:e', NOW, id) end

@@ -2,8 +2,8 @@
 -- Atomic and fenced because a second worker may hold the event by now, and because an event must never be
 -- routed in part.
 --
--- ARGV: prefix, now, then per event: id, token, envelope (JSON), record to keep ('' = as it is), refusals (JSON),
---       version ('' = none), types that this one undoes (joined by a blank), number of targets, targets...
+-- ARGV: prefix, now, then per event: id, token, envelope (JSON), record without the sender's data ('' = as it is),
+--       whether that is what stays (1/0; of a duplicate it always is), refusals (JSON), version ('' = none), types that this one undoes (joined by a blank), number of targets, targets...
 -- Returns: per event 'routed', 'unrouted', 'lost' (somebody else holds it), or the id of the event that it doubles.
 
 local out = {}
@@ -26,28 +26,30 @@ local function claim_version(lane, kind, version, undone, id)
 end
 
 while i <= #ARGV do
-  local id, token, envelope, record = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  local refusals, version, undone, count = ARGV[i + 4], ARGV[i + 5], ARGV[i + 6], tonumber(ARGV[i + 7])
-  local first_target = i + 8
+  local id, token, envelope, record, strip = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
+  local refusals, version, undone, count = ARGV[i + 5], ARGV[i + 6], ARGV[i + 7], tonumber(ARGV[i + 8])
+  local first_target = i + 9
   i = first_target + count
   local event = P .. 'e:' .. id
-  local state, held, lane, at, kind = unpack(redis.call('HMGET', event, 'st', 'tok', 'lane', 'at', 'ty'))
+  local state, held, lane, at, kind, seq = unpack(redis.call('HMGET', event, 'st', 'tok', 'lane', 'at', 'ty', 'seq'))
+  local again = redis.call('HGET', event, 'again')
   if state ~= 'accepted' or held ~= token then
     out[#out + 1] = 'lost'
   else
     redis.call('ZREM', P .. 'lease:e', id)
-    redis.call('HDEL', event, 'since', 'due', 'lost')
+    redis.call('HDEL', event, 'since', 'due', 'lost', 'tries', 'faults')
     local doubled = version ~= '' and claim_version(lane, kind, version, undone, id)
     if doubled then
       redis.call('HSET', event, 'st', 'duplicate', 'dup', doubled, 'why', 'the same change came as ' .. doubled)
       redis.call('ZADD', P .. 'ix:e:duplicate', at, id)
       redis.call('HINCRBY', P .. 'count', 'duplicate', 1)
+      if record ~= '' then redis.call('SET', P .. 'b:' .. id, record) end
       close_event(id)
       out[#out + 1] = doubled
     else
       redis.call('HSET', event, 'left', count)
       local body = P .. 'b:' .. id
-      if record == '' then record = redis.call('GET', body):match('^[^\n]*') end
+      if record == '' or strip == '0' then record = redis.call('GET', body):match('^[^\n]*') end
       redis.call('SET', body, record .. '\n' .. envelope .. '\n' .. refusals)
       if count == 0 then
         redis.call('HSET', event, 'st', 'unrouted', 'why', 'no target takes it')
@@ -62,9 +64,8 @@ while i <= #ARGV do
           redis.call('SADD', P .. 'targets', target)
           redis.call('HSET', P .. 'd:' .. id .. ':' .. target, 'st', 'waiting', 'tok', 0, 'n', 0, 'up', NOW, 'due', NOW)
           redis.call('ZADD', P .. 'ix:d:' .. target .. ':waiting', at, id)
-          if redis.call('RPUSH', P .. 'ld:' .. target .. ':' .. lane, id) == 1 then
-            redis.call('ZADD', P .. 'due:t:' .. target, NOW, id)
-          end
+          if again then redis.call('HSET', P .. 'd:' .. id .. ':' .. target, 'force', 1) end
+          enter_delivery_lane(lane, target, id, seq)
         end
         ring()
         out[#out + 1] = 'routed'

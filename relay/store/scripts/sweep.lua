@@ -1,14 +1,20 @@
 -- Look at open events and put back whatever has work left but stands in no due set and under no lease.
 -- In a store that kept every write this finds nothing; it is the net under a restored backup or a lost write.
--- Also parks deliveries of targets that left the settings.
+-- Also parks deliveries of targets that no worker has served for a while: they left the settings.
 --
--- ARGV: prefix, now, most events, rank to begin at, configured targets (joined by a blank)
+-- ARGV: prefix, now, most events, rank to begin at, grace in ms
 -- Returns: {repaired, parked, rank to go on from, or -1 at the end}
 --
 -- By rank, since many events can share one time. Those that close meanwhile move the ranks, so a round may pass
 -- some over; the next round finds them.
 
-local configured = ' ' .. ARGV[5] .. ' '
+local gone_since = now - tonumber(ARGV[5])
+
+-- Workers of two settings may run side by side for a while: a target is gone only when none has named it for so long.
+local function is_gone(target)
+  local served = redis.call('ZSCORE', P .. 'served', target)
+  return not served or tonumber(served) < gone_since
+end
 local first, most = tonumber(ARGV[4]), tonumber(ARGV[3])
 local found = redis.call('ZRANGE', P .. 'open', first, first + most - 1)
 local repaired, parked = 0, 0
@@ -45,11 +51,11 @@ for _, id in ipairs(found) do
           repaired = repaired + 1
         end
         local leased = redis.call('ZSCORE', leases, id)
-        if not configured:find(' ' .. target .. ' ', 1, true) then
+        if is_gone(target) then
           if not leased or tonumber(leased) < now then
             redis.call('ZREM', due, id)
             redis.call('ZREM', leases, id)
-            move_delivery(id, target, 'parked', 'target gone: ' .. target .. ' is not in the settings')
+            move_delivery(id, target, 'parked', 'target gone: no worker has ' .. target .. ' in its settings')
             parked = parked + 1
           end
         elseif redis.call('LINDEX', key, 0) == id and not leased and not redis.call('ZSCORE', due, id) then
