@@ -52,7 +52,7 @@ def _sentences(
 ) -> Iterator[str]:
     event = record.event
     yield (
-        f"{event.type} of {event.subject} in portal {event.portal} came from {event.source} "
+        f"Event {event.type} of {event.subject} in portal {event.portal} came from {event.source} "
         f"and was accepted {_when(event.received_at, around.now)}."
     )
     if record.envelope is not None:
@@ -70,7 +70,9 @@ def _sentences(
             if missing := [name for name in record.targets if name not in {one.target for one in deliveries}]:
                 yield f"It went to {', '.join(missing)} too, of which nothing is kept any more."
     for delivery in deliveries:
-        yield f"{delivery.target}: {' '.join(_delivery(delivery, attempts.get(delivery.target, ()), around))}"
+        # The first goes on after the colon; those after it begin as sentences do.
+        first, *more = _delivery(delivery, attempts.get(delivery.target, ()), around)
+        yield " ".join((f"{delivery.target}: {first}", *(one[:1].upper() + one[1:] for one in more)))
     for target, refusal in record.routing.items():
         yield f"{target}: not sent, because {refusal}."
 
@@ -117,13 +119,13 @@ def _delivery(delivery: Delivery, attempts: Sequence[Attempt], around: Around) -
             yield f"given up {updated}, after {tries}: {_reason(delivery.reason)}. A retry or a replay sends it again."
         case DeliveryState.PARKED:
             yield (
-                f"waits for a person since {updated}: {_reason(delivery.reason)}. "
+                f"parked {updated}, and waits for a person: {_reason(delivery.reason)}. "
                 "Look at the target, then retry it with a reason or cancel it; later events of the same record wait."
             )
         case DeliveryState.CANCELLED:
             yield f"cancelled {updated}: {_reason(delivery.reason)}."
         case DeliveryState.SUPERSEDED:
-            yield f"not sent, since {_reason(delivery.reason)}. It can be forced, with a reason."
+            yield f"not sent: {_reason(delivery.reason)}. It can be forced, with a reason."
         case DeliveryState.WAITING:
             yield from _waiting(delivery, attempts, around)
 
@@ -131,12 +133,12 @@ def _delivery(delivery: Delivery, attempts: Sequence[Attempt], around: Around) -
 def _waiting(delivery: Delivery, attempts: Sequence[Attempt], around: Around) -> Iterator[str]:
     name, now = delivery.target, around.now
     if delivery.attempts and attempts:
-        yield f"{_times(delivery.attempts)} failed, last: {_reason(attempts[-1].reason)}."
+        yield f"{_times(delivery.attempts)} failed, the last with: {_reason(attempts[-1].reason)}."
     stopped = True
     if name not in around.targets:
         yield "waits, but the target is not in the configuration any more: it will be parked."
     elif name in around.paused:
-        yield f"waits, because the target is paused ({around.paused[name]}); resume it to go on."
+        yield f"waits, because the target is paused ({_reason(around.paused[name])}); resume it to go on."
     elif ahead := around.ahead.get(name):
         parked = " (parked: a person has to decide first)" if ahead.state == DeliveryState.PARKED else ""
         yield f"waits behind {ahead.event}{parked}: changes of one record go out one at a time, in order."

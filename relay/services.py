@@ -22,6 +22,7 @@ from relay.http import AddressPolicy, OutgoingTransport
 from relay.messages import Messages
 from relay.pipeline import Intake, Line, Outside, Pipeline
 from relay.planday.enrich import Planday
+from relay.planday.tokens import Authorisation, authorisation
 from relay.planday.wire import PlandayCalled
 from relay.replay import PlanRequest, Replays
 from relay.routing import Router
@@ -70,6 +71,7 @@ class Services:
     store: Store
     reading: Reading
     shelf: Shelf
+    shared: SharedState
     intake: Intake
     replays: Replays
     desk: Desk
@@ -139,7 +141,7 @@ class Services:
         if target is None:
             raise NotFoundError(f"there is no target {name}; there are {', '.join(self.targets) or 'none'}")
         now = self.clock()
-        sending = Sending(event_id="", target=name, attempt=1, envelope=_test_envelope(now), now=now)
+        sending = Sending(event_id="", target=name, attempt=1, envelope=_test_envelope(now, self.settings), now=now)
         sending = Sending(event_id=sending.envelope["id"], target=name, attempt=1, envelope=sending.envelope, now=now)
         preview = target.preview(sending)
         result = await target.send(sending)
@@ -159,20 +161,35 @@ class Services:
         }
 
     async def check_portal(self, name: str) -> dict[str, Any]:
-        """Ask Planday whether a portal's authorisation works and what it may read."""
+        """Ask Planday whether a portal's authorisation works and what it may read.
+
+        `error` says that the configured token does not work though the stored one does.
+        """
         if self.planday is None or name not in self.settings.portals:
             raise NotFoundError(f"there is no portal {name}; there are {', '.join(self.settings.portals) or 'none'}")
         found = await self.planday.check(name)
-        return {"ok": not found.missing, **asdict(found), "missing": list(found.missing)}
+        answer = {
+            "ok": not found.missing and found.problem is None,
+            **asdict(found),
+            "missing": list(found.missing),
+            "note": found.note,
+        }
+        return answer if found.problem is None else {**answer, "error": f"portal {name}: {found.problem}"}
+
+    async def portal_states(self) -> dict[str, Authorisation]:
+        """Each configured portal's authorisation as it is recorded: `ok`, `lost` or `untried`. Asks the store only."""
+        portals = self.settings.portals
+        records = await asyncio.gather(*(self.shared.token(portal.id) for portal in portals.values()))
+        return {name: authorisation(record) for name, record in zip(portals, records, strict=True)}
 
 
-def _test_envelope(now: float) -> dict[str, Any]:
+def _test_envelope(now: float, settings: Settings) -> dict[str, Any]:
     event = Event(
         id=event_id("relay", f"test:{now}"),
         source="relay",
         sender_id=f"test:{now}",
         type="relay.test",
-        portal=1,
+        portal=next((portal.id for portal in settings.portals.values()), 1),
         entity="relay",
         entity_id="test",
         received_at=now,
@@ -241,6 +258,7 @@ async def open_services(
             store=store,
             reading=reading,
             shelf=shelf,
+            shared=SharedState(client, keys),
             intake=Intake(store, outside),
             replays=Replays(store=store, reading=reading, shelf=shelf, outside=outside),
             desk=Desk(store=store, reading=reading, outside=outside, targets=settings.targets),
@@ -291,7 +309,7 @@ async def _add_worker_part(services: Services, stack: AsyncExitStack) -> None:
     services.planday = Planday(
         settings.portals,
         keep=keep,
-        shared=SharedState(services.store.client, services.keys),
+        shared=services.shared,
         cipher=cipher,
         transports=transports,
         clock=services.clock,

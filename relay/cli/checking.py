@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from relay.cli import exits, opened, out
-from relay.cli.portals import checked, finding
+from relay.cli.doubts import doubts, finding
+from relay.cli.portals import checked
+from relay.cli.portals import finding as told_of
 from relay.errors import ConfigError, Fault
 
 if TYPE_CHECKING:
@@ -26,7 +28,8 @@ def check(
 
     With --connect: is Redis fit to hold events, does every portal's authorisation work, does every target's
     address resolve (nothing is sent), and how many deliveries wait for a target that left the configuration.
-    Exit code 2 for faults of the configuration, 3 for findings beyond it.
+    Exit code 2 for faults of the configuration or where there is none, 3 for errors among the findings; warnings
+    alone are 0.
 
     \b
     Examples:
@@ -34,9 +37,14 @@ def check(
       relay check --connect --json
     """
     loaded = opened.settings("all")
+    if not (loaded.environment.config_path or loaded.sources or loaded.portals or loaded.targets):
+        raise ConfigError([nothing_configured()])
     if faults := static_faults(loaded):
         raise ConfigError(faults)
-    findings = opened.ask(findings_of, worker=True, strict=False) if connect else []
+    findings, verified = list(doubts(loaded)), list[tuple[str, str]]()
+    if connect:
+        found, verified = opened.ask(look, worker=True, strict=False)
+        findings += found
     told: dict[str, Any] = {
         "ok": not any(one["level"] == "error" for one in findings),
         "config": str(loaded.environment.config_path) if loaded.environment.config_path else None,
@@ -44,7 +52,8 @@ def check(
         "portals": list(loaded.portals),
         "targets": list(loaded.targets),
         "connected": connect,
-        "findings": findings,
+        "findings": sorted(findings, key=lambda one: one["level"] != "error"),
+        "verified": [{"where": where, "what": what} for where, what in verified],
     }
     if as_json:
         out.json_out(told)
@@ -52,6 +61,14 @@ def check(
         _print(told)
     if not told["ok"]:
         raise typer.Exit(exits.UNHEALTHY)
+
+
+def nothing_configured() -> Fault:
+    """Neither a file nor a variable says anything: nothing could ever come in."""
+    from relay.settings import USUAL_PATH
+
+    looked = f"no configuration found: RELAY_CONFIG is not set, and there is no {USUAL_PATH.absolute()}"
+    return Fault("", f"{looked}; nothing can be received")
 
 
 def static_faults(loaded: Settings) -> list[Fault]:
@@ -82,18 +99,32 @@ def static_faults(loaded: Settings) -> list[Fault]:
     return faults
 
 
-async def findings_of(services: Services) -> list[dict[str, Any]]:
-    """Everything that is worth saying, beyond the configuration; level "error" makes the check fail."""
-    found = [_finding(one.level, "store", f"{one.what}: {one.meaning}", remedy=one.remedy) for one in services.findings]
+async def look(services: Services) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
+    """Everything that is worth saying, beyond the configuration, and what was found well.
+
+    A finding of level "error" makes the check fail.
+    """
+    found = [finding(one.level, "store", f"{one.what}: {one.meaning}", remedy=one.remedy) for one in services.findings]
+    well = [] if found else [("store", "fit to hold events")]
     for name in services.settings.portals:
         row = await checked(services, name)
-        if not row["ok"]:
-            found.append(_finding("error", f"portals.{name}", finding(row)))
-    reasons = {name: await target.unreachable() for name, target in services.targets.items()}
-    found += [_finding("error", f"targets.{name}", reason) for name, reason in reasons.items() if reason]
+        if row["ok"]:
+            scopes = sum(state == "ok" for state in row["scopes"].values())
+            well.append((f"portals.{name}", f"{row['portal_name'] or row['id']}: the token works, {scopes} scopes"))
+            if note := row.get("note"):
+                found.append(finding("warning", f"portals.{name}", note))
+        else:
+            found.append(
+                finding("error", f"portals.{name}", row.get("error") or told_of(row), remedy=row.get("remedy"))
+            )
+    for name, target in services.targets.items():
+        if reason := await target.unreachable():
+            found.append(finding("error", f"targets.{name}", reason))
+        else:
+            well.append((f"targets.{name}", "its address may be sent to (nothing was sent)"))
     live = await services.reading.stats(tuple(services.targets), now=services.clock())
     found += [
-        _finding("warning", f"targets.{name}", f"is paused ({one['paused']})", remedy=f"relay targets resume {name}")
+        finding("warning", f"targets.{name}", f"is paused ({one['paused']})", remedy=f"relay targets resume {name}")
         for name, one in live["targets"].items()
         if one["paused"] is not None
     ]
@@ -104,23 +135,25 @@ async def findings_of(services: Services) -> list[dict[str, Any]]:
             count = "1 delivery waits" if left == 1 else f"{left} deliveries wait"
             words = f"{count} for this target, which is not configured any more"
             remedy = "put it back, or end each with `relay deliveries cancel`"
-            found.append(_finding("error", f"targets.{name}", words, remedy=remedy))
+            found.append(finding("error", f"targets.{name}", words, remedy=remedy))
     if not stats["workers"]:
-        found.append(_finding("warning", "workers", "no worker runs: what is accepted waits", remedy="relay worker"))
-    return found
-
-
-def _finding(level: str, where: str, message: str, *, remedy: str | None = None) -> dict[str, Any]:
-    return {"level": level, "where": where, "message": message, "remedy": remedy}
+        found.append(finding("warning", "workers", "no worker runs: what is accepted waits", remedy="relay worker"))
+    else:
+        well.append(("workers", "1 runs" if stats["workers"] == 1 else f"{stats['workers']} run"))
+    return found, well
 
 
 def _print(told: dict[str, Any]) -> None:
     names = {name: ", ".join(told[name]) or "none" for name in ("sources", "portals", "targets")}
     out.facts({"config": told["config"] or "none: all defaults", **names})
+    if told["verified"]:
+        sys.stdout.write("\n")
+        out.table(("checked", "result"), ((one["where"], one["what"]) for one in told["verified"]))
     if told["findings"]:
         sys.stdout.write("\n")
         out.table(
             ("level", "where", "finding", "remedy"),
             ((one["level"], one["where"], one["message"], one["remedy"]) for one in told["findings"]),
         )
-    out.say("all is well" if not told["findings"] else "")
+    if not told["findings"]:
+        out.say("all is well" if told["connected"] else "the configuration is well; what it points to: --connect")

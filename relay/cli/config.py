@@ -47,8 +47,8 @@ def _flat(value: Any, where: str) -> list[str]:
 
 
 @app.command()
-def schema() -> None:
-    """The JSON Schema of the configuration file, for editors and checks of your own.
+def schema(as_json: out.AsJson = False) -> None:
+    """The JSON Schema of the configuration file, for editors and checks of your own; JSON in any case.
 
     \b
     Example:
@@ -56,6 +56,7 @@ def schema() -> None:
     """
     from relay.settings import schema as schema_of
 
+    del as_json  # there is no other form
     out.json_out(schema_of())
 
 

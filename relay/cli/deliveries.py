@@ -10,7 +10,7 @@ import typer
 from relay.cli import opened, out
 from relay.cli.events import Cursor, EventId, Limit, Since, Until, more
 from relay.cli.group import Commands
-from relay.errors import NotFoundError, RefusedError
+from relay.errors import NotFoundError
 from relay.events import DeliveryState
 
 if TYPE_CHECKING:
@@ -62,20 +62,22 @@ def list_(
 async def page_of(
     services: Services, wanted: DeliveryFilter, *, limit: int, cursor: str | None = None
 ) -> Page[DeliveryRow]:
+    await opened.known_target(services, wanted.target)
     return await services.reading.list_deliveries(wanted, limit=limit, cursor=cursor)
 
 
 def print_page(page: Page[DeliveryRow]) -> None:
     out.table(
-        ("accepted", "event", "type", "target", "state", "attempts", "reason"),
+        ("accepted (UTC)", "event", "type", "target", "state", "attempts", "next try (UTC)", "reason"),
         (
             (
-                out.local(row.accepted_at),
+                out.utc(row.accepted_at),
                 row.delivery.event,
                 row.type,
                 row.delivery.target,
                 row.delivery.state.value,
                 row.delivery.attempts,
+                out.utc(row.delivery.due_at),
                 row.delivery.reason,
             )
             for row in page.rows
@@ -121,20 +123,20 @@ def show(event: EventId, target: TargetName = None, as_json: out.AsJson = False)
     for number, one in enumerate(deliveries):
         attempts = one.pop("tried")
         sys.stdout.write("\n" if number else "")
-        out.facts(one)
+        out.facts(out.with_instants(one, "updated_at", "due_at"))
         if attempts:
             sys.stdout.write("\n")
             out.table(
-                ("attempt", "at", "seconds", "outcome", "status", "reason", "again at", "answer"),
+                ("attempt", "at (UTC)", "seconds", "outcome", "status", "reason", "again at (UTC)", "answer"),
                 (
                     (
                         tried["number"],
-                        tried["started_at"],
+                        out.utc(tried["started_at"]),
                         tried["seconds"],
                         tried["outcome"],
                         tried["status"],
                         tried["reason"],
-                        tried["retry_at"],
+                        out.utc(tried["retry_at"]),
                         tried["excerpt"],
                     )
                     for tried in attempts
@@ -170,7 +172,7 @@ def retry(
             names = [one.target for one in found if one.state is DeliveryState.DEAD]
             if not names:
                 raise NotFoundError(f"{id_} has no dead delivery; name a target to send another one again")
-        return [
+        sent = [
             {
                 "event": id_,
                 "target": name,
@@ -178,20 +180,27 @@ def retry(
             }
             for name in names
         ]
+        now = (await services.reading.stats(tuple(names), now=services.clock()))["targets"]
+        return [{**one, "target_paused": now[one["target"]]["paused"]} for one in sent]
 
     sent = opened.ask(again)
     if as_json:
         out.json_out({"deliveries": sent})
         return
     out.table(("event", "target", "state"), ((one["event"], one["target"], one["state"].value) for one in sent))
+    for one in sent:
+        if one["target_paused"] is not None:
+            name = one["target"]
+            out.say(f"{name} is paused ({one['target_paused']}), so this waits until: relay targets resume {name}")
     out.say(f"what the target answers: relay deliveries show {id_}")
 
 
 @app.command()
 def cancel(
     event: EventId,
-    target: TargetName = None,
-    reason: Annotated[str, typer.Option(help="Why; it is kept with the delivery.")] = "",
+    target: Annotated[str | None, typer.Argument(metavar="TARGET", help="The target's name.")] = None,
+    *,
+    reason: Annotated[str, typer.Option(help="Why; it is kept with the delivery.")],
     as_json: out.AsJson = False,
 ) -> None:
     """Never send a waiting, parked or dead delivery, or not again; what waits behind it goes on.
@@ -205,7 +214,11 @@ def cancel(
     id_, _, named = event.partition(":")
     wanted = target or named
     if not wanted:
-        raise RefusedError("name the target too: relay deliveries cancel EVENT TARGET --reason '...'")
+        raise typer.BadParameter(
+            "name it too: relay deliveries cancel EVENT TARGET --reason '...'", param_hint="TARGET"
+        )
+    if not reason.strip():
+        raise typer.BadParameter("say why: it is kept with the delivery", param_hint="--reason")
 
     async def end(services: Services) -> dict[str, Any]:
         await services.desk.cancel(id_, wanted, by=opened.operator(), reason=reason)

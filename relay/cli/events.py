@@ -13,7 +13,8 @@ from relay.cli.group import Commands
 from relay.events import EventState
 
 if TYPE_CHECKING:
-    from relay.services import Services
+    from relay.events import EventRecord
+    from relay.services import Page, Services
 
 app = typer.Typer(cls=Commands, help="What came in, where it stands, and why.", no_args_is_help=True)
 
@@ -21,7 +22,20 @@ EventId = Annotated[str, typer.Argument(metavar="EVENT", help="Our id of the eve
 Since = Annotated[str | None, typer.Option(help='Not before this: a time, or an age such as "2h".')]
 Until = Annotated[str | None, typer.Option(help="Not after this: a time or an age.")]
 Limit = Annotated[int, typer.Option(min=1, max=1000, help="Rows of one page.")]
-Cursor = Annotated[str | None, typer.Option(help="Where the page before this one ended (its `cursor`).")]
+
+
+def _cursor(value: str | None) -> str | None:
+    if value is not None:
+        from relay.web.asking import CURSOR
+
+        if not CURSOR.fullmatch(value):
+            raise typer.BadParameter(f"{value!r} is no cursor that a page before this one gave")
+    return value
+
+
+Cursor = Annotated[
+    str | None, typer.Option(callback=_cursor, help="Where the page before this one ended (its `cursor`).")
+]
 
 
 @app.command("list")
@@ -57,15 +71,20 @@ def list_(
         since=opened.moment(since),
         until=opened.moment(until),
     )
-    page = opened.ask(lambda services: services.reading.list_events(wanted, limit=limit, cursor=cursor))
+
+    async def find(services: Services) -> Page[EventRecord]:
+        await opened.known_target(services, target)
+        return await services.reading.list_events(wanted, limit=limit, cursor=cursor)
+
+    page = opened.ask(find)
     if as_json:
         out.json_out(shapes.page([shapes.event_row(record) for record in page.rows], page, "events"))
         return
     out.table(
-        ("accepted", "event", "type", "subject", "portal", "state", "targets"),
+        ("accepted (UTC)", "event", "type", "subject", "portal", "state", "targets"),
         (
             (
-                out.local(record.event.received_at),
+                out.utc(record.event.received_at),
                 record.event.id,
                 record.event.type,
                 record.event.subject,
@@ -107,12 +126,15 @@ def show(event: EventId, as_json: out.AsJson = False) -> None:
         return
     deliveries, refused, envelope = found.pop("deliveries"), found.pop("refused_by"), found.pop("envelope")
     del found["raw"]
-    out.facts(found)
+    out.facts(out.with_instants(found, "received_at", "time", "due_at"))
     if deliveries:
         sys.stdout.write("\n")
         out.table(
-            ("target", "state", "attempts", "due", "reason"),
-            ((one["target"], one["state"], one["attempts"], one["due_at"], one["reason"]) for one in deliveries),
+            ("target", "state", "attempts", "next try (UTC)", "reason"),
+            (
+                (one["target"], one["state"], one["attempts"], out.utc(one["due_at"]), one["reason"])
+                for one in deliveries
+            ),
         )
     if refused:
         sys.stdout.write("\n")

@@ -33,6 +33,8 @@ def explain(error: BaseException) -> None:
         count = len(error.faults)
         lines = [f"the configuration cannot be used, {count} {'fault' if count == 1 else 'faults'}:"]
         lines += [f"  {fault}" for fault in error.faults]
+        if any("environment variable" in fault.message for fault in error.faults):
+            lines.append("has this shell read the file with the secrets? `set -a; . ./relay.env; set +a`")
         lines.append("correct the file (RELAY_CONFIG, else config/relay.toml) or the environment, then `relay check`")
     else:
         lines = [str(error)]

@@ -10,15 +10,36 @@ from typer.core import TyperGroup
 
 from relay.cli import exits, out
 
-# Names of the surface (design.md 5) that this release does not have, by the group they belong to.
-NOT_BUILT: Mapping[str, frozenset[str]] = {
-    "": frozenset({"init", "listen", "report", "erase", "tokens", "catalog", "hash-password", "reconcile"}),
-    "events": frozenset({"tail"}),
-    "deliveries": frozenset({"release"}),
-    "replay": frozenset({"pause", "cancel"}),
-    "targets": frozenset({"preview", "rotate-secret"}),
-    "portals": frozenset({"set-token", "connect"}),
-    "quarantine": frozenset({"retry", "drop"}),
+# Names of the surface (design.md 5) that this release does not have, by the group they belong to, and what does.
+NOT_BUILT: Mapping[str, Mapping[str, str]] = {
+    "": {
+        "init": "copy config/relay.example.toml to config/relay.toml",
+        "listen": "give a target the local address, with allow_http and allow_networks",
+        "report": "`relay stats`, or `relay deliveries list --json`",
+        "erase": "nothing is deleted in this release",
+        "tokens": "the API takes one token, RELAY_ADMIN_TOKEN",
+        "catalog": "docs/targets.md lists the types of events",
+        "hash-password": "there are no users yet; the API takes RELAY_ADMIN_TOKEN",
+        "reconcile": "`relay events list` and `relay replay plan`",
+    },
+    "events": {"tail": "`relay events list --since 5m`, or the log of `relay worker`"},
+    "deliveries": {"release": "`relay deliveries retry EVENT TARGET --reason ...`, or cancel"},
+    "replay": {
+        "pause": "`relay targets pause TARGET` holds what a running plan opens",
+        "cancel": "`relay targets pause TARGET`, then `relay deliveries cancel` what must not go",
+    },
+    "targets": {
+        "preview": "`relay targets test TARGET` shows the request that it sends",
+        "rotate-secret": "`signing_secret` takes the new and the old one (docs/targets.md)",
+    },
+    "portals": {
+        "set-token": "put the new token where `refresh_token` points, and restart the workers",
+        "connect": "an administrator authorises the app in Planday (docs/planday.md)",
+    },
+    "quarantine": {
+        "retry": "mend the sender and let it send again",
+        "drop": "the oldest is dropped when relay.quarantine_limit is reached",
+    },
 }
 
 
@@ -37,8 +58,8 @@ class Commands(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         group = "" if ctx.parent is None else str(ctx.info_name)
-        if cmd_name in NOT_BUILT.get(group, ()):
+        if (instead := NOT_BUILT.get(group, {}).get(cmd_name)) is not None:
             name = f"{group} {cmd_name}".strip()
-            out.say(f"error: `relay {name}` is not built yet in this release")
+            out.say(f"error: `relay {name}` is not built yet in this release; instead: {instead}")
             raise typer.Exit(exits.USAGE)
         return super().get_command(ctx, cmd_name)

@@ -48,7 +48,8 @@ def call(
             return Answer(error.code, _read(error.read(_MOST)))
     except (OSError, ValueError) as error:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise NoAnswer(f"no answer from {url}: {reason}") from error
+        why = reason.strerror if isinstance(reason, OSError) and reason.strerror else reason
+        raise NoAnswer(f"no answer from {url}: {why}") from error
 
 
 def _read(raw: bytes) -> Any:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
+from relay.cli import silence
 from relay.errors import ConfigError, NotFoundError, RelayError
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def ask(call: Callable[[Services], Awaitable[Answer]], *, worker: bool = False, 
         ) as services:
             return await call(services)
 
-    return asyncio.run(run())
+    with silence.in_words(loaded):
+        return asyncio.run(run())
 
 
 def here_or_errand(kind: str, name: str, here: Callable[[Services], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
@@ -49,18 +51,18 @@ def here_or_errand(kind: str, name: str, here: Callable[[Services], Awaitable[di
     except ConfigError:
         answer = ask(lambda services: services.errand(kind, name))
         if "error" in answer:
-            raise (NotFoundError if answer.get("missing") else RelayError)(answer["error"]) from None
+            raise (NotFoundError if answer.get("missing") is True else RelayError)(answer["error"]) from None
         return answer
     return ask(here, worker=True)
 
 
 def telemetry(loaded: Settings, *, role: str, quiet: bool = False) -> Telemetry:
-    """Log lines of this process, to stderr; `quiet`: only what a person at a prompt must know."""
+    """Log lines of this process, to stderr; `quiet`: only errors, since the command's answer says the rest."""
     from relay.telemetry import Telemetry
 
     told = Telemetry(
         log_format=loaded.environment.log_format,
-        level="warning" if quiet else loaded.relay.log_level,
+        level="error" if quiet else loaded.relay.log_level,
         role=role,
     )
     told.configure()
@@ -80,14 +82,23 @@ def _secrets(loaded: Settings) -> list[str]:
     return [secret.reveal() for secret in found if secret is not None and secret.resolved]
 
 
+async def known_target(services: Services, name: str | None) -> None:
+    """Raise NotFoundError for a target that is not configured and never had a delivery: a typing mistake."""
+    if name is None or name in services.settings.targets:
+        return
+    known = dict.fromkeys((*services.settings.targets, *await services.reading.known_targets()))
+    if name not in known:
+        raise NotFoundError(f"there is no target {name}; there are {', '.join(known) or 'none'}")
+
+
 def operator() -> str:
     """Who asks, for the record."""
     return f"cli:{os.environ.get('USER') or 'unknown'}"
 
 
 def moment(text: str | None, *, now: float | None = None) -> float | None:
-    """A time as it is given on the command line: RFC 3339, a date, or how long ago ("2h", "7d")."""
-    from datetime import datetime
+    """A time as it is given on the command line: RFC 3339 (in UTC where it names no zone), or how long ago ("2h")."""
+    from datetime import UTC, datetime
 
     from relay.settings.values import seconds
 
@@ -98,6 +109,7 @@ def moment(text: str | None, *, now: float | None = None) -> float | None:
     except ValueError:
         pass
     try:
-        return datetime.fromisoformat(text).astimezone().timestamp()
+        at = datetime.fromisoformat(text)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     except ValueError:
         raise typer.BadParameter(f'{text!r} is neither a time ("2026-03-01T08:00:00Z") nor an age ("2h")') from None

@@ -93,9 +93,22 @@ def cell(value: Any) -> str:
     return printable(str(value))
 
 
-def local(at: float | None) -> str | None:
-    """An instant on the clock of this machine."""
-    return None if at is None else datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+def utc(at: float | str | None) -> str | None:
+    """An instant, in seconds or as the API writes it; its zone is always UTC, and the heading says so."""
+    if at is None:
+        return None
+    moment = datetime.fromisoformat(at) if isinstance(at, str) else datetime.fromtimestamp(at, UTC)
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def instant(at: float | str | None) -> str | None:
+    """The same where no heading names the zone."""
+    return None if at is None else f"{utc(at)} UTC"
+
+
+def with_instants(found: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """A record as the API shows it, with these of its fields as a person reads them."""
+    return {name: instant(value) if name in names else value for name, value in found.items()}
 
 
 def printable(text: str, *, keep: str = "") -> str:
@@ -113,4 +126,6 @@ _STATES = {
     "waiting": "cyan",
     "sending": "cyan",
     "yes": "green",
+    "ok": "green",
+    "lost": "red",
 }

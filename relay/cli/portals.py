@@ -2,36 +2,59 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from relay.cli import exits, opened, out
 from relay.cli.group import Commands
-from relay.errors import AuthorizationLost, NotFoundError, PlandayError, RelayError, WrongPortal
+from relay.errors import AuthorizationLost, NotFoundError, PlandayError, RelayError, StoreError, WrongPortal
 
 if TYPE_CHECKING:
     from relay.services import Services
+    from relay.settings import Portal
 
 app = typer.Typer(cls=Commands, help="The Planday portals, and whether each works.", no_args_is_help=True)
+
+_PATH = re.compile(r"(?:portal \S+: )?(/[a-z]\S*): ")
 
 
 @app.command("list")
 def list_(as_json: out.AsJson = False) -> None:
-    """Every portal of the configuration.
+    """Every portal of the configuration, and whether its authorisation worked when it was last used.
+
+    Asks the store, where one runs, and not Planday.
 
     \b
     Example:
       relay portals list
     """
+    portals = opened.settings("store").portals
+    states: dict[str, Any] = {}
+    if portals:
+        with contextlib.suppress(
+            StoreError
+        ):  # it is a question to the configuration; the rest is told where it is known
+            states = dict(opened.ask(lambda services: services.portal_states()))
     rows = [
-        {"name": name, "id": portal.id, "api_url": portal.api_url, "feeds": list(portal.feeds)}
-        for name, portal in opened.settings("store").portals.items()
+        {
+            "name": name,
+            "id": portal.id,
+            "api_url": portal.api_url,
+            "feeds": list(portal.feeds),
+            "authorisation": states.get(name),
+        }
+        for name, portal in portals.items()
     ]
     if as_json:
         out.json_out({"portals": rows})
         return
-    out.table(("name", "id", "api", "feeds"), (tuple(row.values()) for row in rows), empty="no portals are configured")
+    columns = ("name", "id", "api", "feeds", "authorisation")
+    out.table(columns, (tuple(row.values()) for row in rows), empty="no portals are configured")
+    if any(row["authorisation"] == "lost" for row in rows):
+        out.say("lost: its events wait until an administrator has authorised again: relay portals check")
 
 
 @app.command()
@@ -66,7 +89,7 @@ def _checked(name: str) -> dict[str, Any]:
     except RelayError as error:
         # What a worker found comes as plain words.
         if isinstance(error, PlandayError) or type(error) is RelayError:
-            return {"ok": False, "name": name, "error": str(error)}
+            return _failed(name, opened.settings("store").portals[name], error)
         raise
 
 
@@ -77,7 +100,17 @@ async def checked(services: Services, name: str) -> dict[str, Any]:
     except (AuthorizationLost, WrongPortal) as error:
         return {"ok": False, "name": name, "error": str(error), "remedy": "let an administrator authorise again"}
     except PlandayError as error:
-        return {"ok": False, "name": name, "error": str(error)}
+        return _failed(name, services.settings.portals[name], error)
+
+
+def _failed(name: str, portal: Portal, error: RelayError) -> dict[str, Any]:
+    """A finding; one that begins with a path of Planday's says which setting leads there."""
+    row = {"ok": False, "name": name, "error": str(error)}
+    if path := _PATH.match(str(error)):
+        setting = "identity_url" if path[1].startswith("/connect/") else "api_url"
+        url = getattr(portal, setting)
+        row["remedy"] = f"is portals.{name}.{setting} ({url}) right, and can it be reached from here?"
+    return row
 
 
 def print_rows(rows: list[dict[str, Any]]) -> None:
@@ -94,4 +127,4 @@ def print_rows(rows: list[dict[str, Any]]) -> None:
 def finding(row: dict[str, Any]) -> str:
     if "error" in row:
         return f"{row['error']}; {row['remedy']}" if "remedy" in row else str(row["error"])
-    return f"the app lacks {', '.join(row['missing'])}" if row["missing"] else ""
+    return f"the app lacks {', '.join(row['missing'])}" if row["missing"] else str(row.get("note") or "")

@@ -30,21 +30,22 @@ def list_(
         out.json_out({"quarantine": [shapes.quarantined(row, whole=False) for row in rows]})
         return
     out.table(
-        ("at", "id", "source", "bytes", "reason"),
-        ((out.local(row.at), row.id, row.source, len(row.body), row.reason) for row in rows),
+        ("at (UTC)", "id", "source", "bytes", "reason"),
+        ((out.utc(row.at), row.id, row.source, len(row.body), row.reason) for row in rows),
         empty="the quarantine is empty",
     )
 
 
 @app.command()
 def show(
-    id_: Annotated[str, typer.Argument(metavar="ID", help="The id that the list shows.")], as_json: out.AsJson = False
+    id_: Annotated[str, typer.Argument(metavar="ID", help="The id that the list shows (qua_...).")],
+    as_json: out.AsJson = False,
 ) -> None:
     """One kept body, whole. It may hold personal data.
 
     \b
     Example:
-      relay quarantine show q_0123456789ab
+      relay quarantine show qua_0123456789abcdef
     """
     from relay.web import shapes
 
@@ -54,5 +55,5 @@ def show(
         out.json_out(shown)
         return
     body = shown.pop("body")
-    out.facts(shown)
+    out.facts(out.with_instants(shown, "at"))
     sys.stdout.write("\n" + out.printable(body, keep="\n\t") + "\n")

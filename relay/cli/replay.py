@@ -28,6 +28,7 @@ class Replayable(StrEnum):
     UNROUTED = "unrouted"
 
 
+_NEWEST = 20
 PlanId = Annotated[str, typer.Argument(metavar="PLAN", help="The plan's id (plan_...).")]
 
 
@@ -65,7 +66,12 @@ def plan(
         reason=reason,
         force=force,
     )
-    facts = opened.ask(lambda services: services.replays.plan(wanted))
+
+    async def make(services: Services) -> dict[str, Any]:
+        await opened.known_target(services, target)
+        return await services.replays.plan(wanted)
+
+    facts = opened.ask(make)
     if as_json:
         out.json_out(shapes.plan(facts))
         return
@@ -79,8 +85,8 @@ def print_plan(facts: dict[str, Any]) -> None:
         {
             "plan": facts["id"],
             "deliveries": str(facts["total"]),
-            "oldest": out.local(facts["first_at"]),
-            "newest": out.local(facts["last_at"]),
+            "oldest": out.instant(facts["first_at"]),
+            "newest": out.instant(facts["last_at"]),
             "forced": facts["force"] or None,
             "reason": facts["reason"],
         }
@@ -115,20 +121,52 @@ def run(plan: PlanId, as_json: out.AsJson = False) -> None:
 
 
 @app.command()
-def status(plan: PlanId, as_json: out.AsJson = False) -> None:
-    """How far a plan has come, and where its deliveries stand now.
+def status(
+    plan: Annotated[
+        str | None, typer.Argument(metavar="[PLAN]", help="The plan's id (plan_...).  [the newest]")
+    ] = None,
+    as_json: out.AsJson = False,
+) -> None:
+    """How far a plan has come, and where its deliveries stand now. Without PLAN: the newest plans.
 
     \b
-    Example:
+    Examples:
+      relay replay status
       relay replay status plan_0123456789ab
     """
     from relay.web import shapes
 
+    if plan is None:
+        plans = opened.ask(newest)
+        if as_json:
+            out.json_out({"plans": [shapes.plan(one) for one in plans]})
+        else:
+            print_plans(plans)
+        return
     facts = opened.ask(lambda services: services.replays.status(plan))
     if as_json:
         out.json_out(shapes.plan(facts))
         return
     print_status(facts)
+
+
+async def newest(services: Services) -> list[dict[str, Any]]:
+    return [await services.shelf.plan(plan) for plan in await services.shelf.plans(limit=_NEWEST)]
+
+
+def print_plans(plans: list[dict[str, Any]]) -> None:
+    out.table(
+        ("made (UTC)", "plan", "state", "done", "deliveries", "by", "reason"),
+        (
+            (out.utc(one["made_at"]), one["id"], _state(one), one["done"], one["total"], one["by"], one["reason"])
+            for one in plans
+        ),
+        empty="no plan was made yet: relay replay plan",
+    )
+
+
+def _state(facts: dict[str, Any]) -> str:
+    return "ended" if facts.get("ended_at") else "running" if facts.get("started_at") else "planned"
 
 
 def print_status(facts: dict[str, Any]) -> None:
@@ -140,9 +178,9 @@ def print_status(facts: dict[str, Any]) -> None:
             "progress": f"{facts['done']} of {facts['total']}",
             "results": ", ".join(f"{count} {name}" for name, count in results.items()),
             "now": ", ".join(f"{count} {state}" for state, count in facts["now"].items()),
-            "made": out.local(facts["made_at"]),
-            "started": out.local(facts.get("started_at")),
-            "ended": out.local(facts.get("ended_at")),
+            "made": out.instant(facts["made_at"]),
+            "started": out.instant(facts.get("started_at")),
+            "ended": out.instant(facts.get("ended_at")),
             "reason": facts["reason"],
         }
     )

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from relay.cli import exits, opened, out
+from relay.cli import exits, opened, out, silence, simulating
 from relay.cli.parent import WithParent, end_with_parent
 
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="The receiver's port; wins over the settings.")]
@@ -27,7 +27,9 @@ def web(with_parent: WithParent = None) -> None:
     end_with_parent(with_parent)
     from relay.web.server import run
 
-    run(opened.settings("web"))
+    loaded = opened.settings("web")
+    with silence.in_words(loaded):
+        run(loaded)
 
 
 def worker(with_parent: WithParent = None) -> None:
@@ -52,7 +54,7 @@ def worker(with_parent: WithParent = None) -> None:
         async with open_services(loaded, worker=True, telemetry_=telemetry) as services:
             await WorkerProcess(services).run()
 
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+    with silence.in_words(loaded), asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(work())
 
 
@@ -61,11 +63,15 @@ def simulator(
     emit_to: Annotated[
         str | None, typer.Option(metavar="URL", help="Post the relay's own thin events there after each change.")
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print its addresses and development secrets as JSON, once, on stdout.")
+    ] = False,
     with_parent: WithParent = None,
 ) -> None:
     """A local Planday with two portals, stand-ins for Slack and payroll, and a control endpoint.
 
-    For development, the demo and tests: it never sends anything off this machine.
+    For development, the demo and tests: it never sends anything off this machine, and does not start with
+    RELAY_ENV=production. It says what to put into the relay's configuration; docs/simulator.md has that ready.
 
     \b
     Examples:
@@ -74,23 +80,12 @@ def simulator(
     """
     end_with_parent(with_parent)
     try:
-        asyncio.run(_simulate(port, emit_to))
+        asyncio.run(simulating.run(port, emit_to, as_json=as_json))
     except OSError as error:
         out.say(f"error: port {port} cannot be used: {error.strerror}")
         raise typer.Exit(exits.FAILED) from None
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
-
-
-async def _simulate(port: int, emit_to: str | None) -> None:
-    from relay.cli.supervise import on_signals
-    from relay.simulator import create_simulator, running
-
-    stop = asyncio.Event()
-    with on_signals(lambda _signal: stop.set()):
-        async with running(create_simulator(emit_to=emit_to), port=port) as url:
-            out.say(f"simulator on {url}, its controls under {url}/control/")
-            await stop.wait()
 
 
 def up(

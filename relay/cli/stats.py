@@ -32,7 +32,8 @@ def stats(
     async def find(services: Services) -> dict[str, Any]:
         # Targets that left the configuration still have deliveries to count.
         names = dict.fromkeys([*services.settings.targets, *await services.reading.known_targets()])
-        return shapes.stats(await services.reading.stats(tuple(names), now=services.clock()))
+        found = await services.reading.stats(tuple(names), now=services.clock())
+        return shapes.stats(found, portals=await services.portal_states())
 
     found = opened.ask(find)
     if as_json:
@@ -45,15 +46,22 @@ def stats(
 
 
 def print_stats(found: dict[str, Any]) -> None:
+    if found["totals"]:
+        sys.stdout.write("since the beginning\n")
+        out.facts({name.replace("_", " "): str(count) for name, count in sorted(found["totals"].items())})
+        sys.stdout.write("\n")
+    sys.stdout.write("now\n")
     out.facts(
         {
-            **{name.replace("_", " "): str(count) for name, count in sorted(found["totals"].items())},
             "open": str(found["open"]),
             "oldest open": _seconds(found["oldest_open_seconds"]),
             "workers": str(found["workers"]),
             "quarantine": str(found["quarantine"]),
         }
     )
+    if found["portals"]:
+        sys.stdout.write("\n")
+        out.table(("portal", "authorisation"), found["portals"].items())
     if found["targets"]:
         sys.stdout.write("\n")
         columns = ("waiting", "sending", "delivered", "dead", "parked", "cancelled", "superseded")

@@ -7,7 +7,7 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -21,6 +21,7 @@ STEADY = 30.0
 STORE_LOOK = 0.25
 
 Tell = Callable[[str], None]
+Look = Callable[[], Awaitable[str | None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +40,11 @@ class Program:
 class Supervisor:
     """Starts programs again when they die, until it is told to stop."""
 
-    def __init__(self, *, tell: Tell, grace: float) -> None:
+    def __init__(self, *, tell: Tell, grace: float, look: Look | None = None) -> None:
+        """`look` says why the store cannot be used now: then nothing is started until it can."""
         self._tell = tell
+        self._look = look
+        self._looking = asyncio.Lock()
         self._grace = grace
         self._stopping = asyncio.Event()
         self._running: dict[str, asyncio.subprocess.Process] = {}
@@ -77,6 +81,9 @@ class Supervisor:
     async def _keep(self, program: Program) -> None:
         wait, first = FIRST_WAIT, True
         while not self._stopping.is_set():
+            await self._store_answers()
+            if self._stopping.is_set():
+                return
             began = time.monotonic()
             process = await _start(program)
             self._running[program.name] = process
@@ -113,6 +120,21 @@ class Supervisor:
                 self._tell(f"{error}; again in {wait:g} s")
                 await self._pause(wait)
                 wait = min(wait * 2, LONGEST_WAIT)
+
+    async def _store_answers(self) -> None:
+        """Wait until the store can be used; said once when it cannot, and once when it can again."""
+        if self._look is None:
+            return
+        async with self._looking:  # one looks, the others wait for what it finds
+            wait, told = FIRST_WAIT, ""
+            while not self._stopping.is_set() and (trouble := await self._look()):
+                if trouble != told:
+                    self._tell(f"{trouble}\nwaiting for it; what needs it is started then")
+                    told = trouble
+                await self._pause(wait)
+                wait = min(wait * 2, LONGEST_WAIT)
+            if told and not self._stopping.is_set():
+                self._tell("the store answers now")
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -108,10 +108,16 @@ def resume(name: Name, as_json: out.AsJson = False) -> None:
       relay targets resume hours
     """
 
-    async def start(services: Services) -> bool:
-        return await services.desk.resume(name, by=opened.operator())
+    async def start(services: Services) -> tuple[bool, int]:
+        changed = await services.desk.resume(name, by=opened.operator())
+        now = (await services.reading.stats((name,), now=services.clock()))["targets"][name]
+        return changed, now["dead"]
 
-    _done(name, "resumed", changed=opened.ask(start), as_json=as_json)
+    changed, dead = opened.ask(start)
+    _done(name, "resumed", changed=changed, as_json=as_json)
+    if dead and not as_json:
+        what = "1 delivery to it is dead and stays" if dead == 1 else f"{dead} deliveries to it are dead and stay"
+        out.say(f"{what} so; to send what failed again: relay replay plan --target {name}")
 
 
 def _done(name: str, state: str, *, changed: bool, as_json: bool) -> None:

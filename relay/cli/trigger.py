@@ -27,6 +27,13 @@ _IDS = {
     "employee_group": "5201",
 }
 _TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)+")
+_NEXT_STEPS = {
+    401: "next: the receiver was started with another secret of sources.{source} than this shell has, or its clock is "
+    "off; let both read the same file, and restart the receiver",
+    404: "next: the receiver was started without sources.{source}; restart it with this configuration",
+    429: "next: workers have fallen behind, or none runs: relay stats",
+    503: "next: the receiver's store does not answer, or it is stopping; senders come again",
+}
 
 
 def trigger(
@@ -41,7 +48,8 @@ def trigger(
 ) -> None:
     """Build an event, sign it as a source's sender would, post it to the receiver, print the answer.
 
-    Exit code 1 when the receiver does not take it.
+    Exit code 1 when the receiver does not take it. A change that was told before, under whatever id, is taken and ends
+    as `duplicate` while nothing has changed in Planday since.
 
     \b
     Examples:
@@ -50,20 +58,29 @@ def trigger(
       relay trigger relay.test --source planday --to https://relay.example/in/planday
     """
     from relay.cli import http, signed
+    from relay.errors import ConfigError, Fault
+    from relay.signing import check_secrets
 
     if not _TYPE.fullmatch(type_):
         raise typer.BadParameter(f'{type_!r} is not words joined by dots, such as "planday.shift.updated"')
     loaded = opened.settings("web")
     name, chosen = _source(loaded, source)
+    if faults := [Fault(f"sources.{name}.{one.where}", one.message) for one in check_secrets(chosen)]:
+        raise ConfigError(faults)
     envelope = build(type_, parse_sets(sets or []), portal=_portal(loaded), fresh_id=f"cli-{uuid.uuid4()}")
     body = pydantic_core.to_json(envelope)
     url = to or _receiver(loaded, name)
     proof = signed.headers(chosen, message_id=message_id(str(envelope["id"])), at=time.time(), body=body)
-    answer = http.call("POST", url, body=body, headers={"content-type": _CONTENT_TYPE, **proof})
+    try:
+        answer = http.call("POST", url, body=body, headers={"content-type": _CONTENT_TYPE, **proof})
+    except http.NoAnswer as error:
+        raise http.NoAnswer(
+            f"{error}; does `relay up` or `relay web` run there? (--to names another address)"
+        ) from error
     if as_json:
         out.json_out({"url": url, "sent": envelope, "status": answer.status, "answer": answer.body})
     else:
-        _print(url, envelope, answer)
+        _print(url, envelope, answer, source=name)
     if not answer.ok:
         raise typer.Exit(exits.FAILED)
 
@@ -139,11 +156,15 @@ def _receiver(loaded: Settings, source: str) -> str:
     return f"http://{host}:{loaded.relay.port}/in/{source}"
 
 
-def _print(url: str, envelope: Mapping[str, Any], answer: Any) -> None:
+def _print(url: str, envelope: Mapping[str, Any], answer: Any, *, source: str) -> None:
     out.say(f"{envelope['type']} about {envelope['subject']} -> {url}")
     if not answer.ok or not isinstance(answer.body, dict):
         body = answer.body if isinstance(answer.body, str) else pydantic_core.to_json(answer.body, indent=2).decode()
         out.say(f"answer {answer.status}: {body.strip()[:4000]}")
+        if next_step := _NEXT_STEPS.get(answer.status):
+            out.say(next_step.format(source=source))
         return
     rows = answer.body.get("events", [])
     out.table(("status", "event", "duplicate"), ((answer.status, row["id"], row["duplicate"]) for row in rows))
+    for row in rows:
+        out.say(f"what became of it: relay events explain {row['id']}")

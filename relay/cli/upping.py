@@ -9,10 +9,10 @@ import socket
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from relay.cli import out
+from relay.cli import out, silence
 from relay.cli.supervise import Program, Supervisor, on_signals
-from relay.errors import ConfigError, Fault
-from relay.store.server import EmbeddedServer
+from relay.errors import ConfigError, Fault, StoreError, StoreUnavailable
+from relay.store.server import EmbeddedServer, attach
 
 if TYPE_CHECKING:
     from relay.settings import Settings
@@ -26,10 +26,11 @@ _PATIENCE_WITHOUT_STORE = 2.0
 async def run(loaded: Settings, *, workers: int) -> int:
     """Until SIGINT, SIGTERM or SIGHUP; a second one ends everything at once."""
     if fault := port_fault(loaded.relay.bind, loaded.relay.port):
+        _refuse_second(loaded)
         raise ConfigError([fault])
     server = EmbeddedServer(loaded.environment.data_dir) if loaded.store.url is None else None
     grace = loaded.relay.shutdown_grace + _MARGIN
-    supervisor = Supervisor(tell=_tell, grace=grace)
+    supervisor = Supervisor(tell=_tell, grace=grace, look=None if server else lambda: store_trouble(loaded))
 
     def react(one: signal.Signals) -> None:
         if supervisor.done.is_set():
@@ -57,6 +58,33 @@ async def run(loaded: Settings, *, workers: int) -> int:
     return supervisor.given_up or 0
 
 
+def _refuse_second(loaded: Settings) -> None:
+    """Who starts `relay up` twice in one folder finds the port taken: say what really is in the way."""
+    if loaded.store.url is not None:
+        return
+    folder = loaded.environment.data_dir
+    try:
+        attach(folder)
+    except StoreError:
+        return
+    remedy = "stop that one, or set RELAY_DATA_DIR to another folder and choose another --port"
+    raise StoreError(f"a `relay up` runs already with the store in {folder}: {remedy}")
+
+
+async def store_trouble(loaded: Settings) -> str | None:
+    """Why the Redis of these settings cannot be used now, None when it can. One that is unfit is for others to tell."""
+    from relay.services import open_services
+
+    try:
+        with silence.in_words(loaded):
+            async with open_services(loaded, worker=False, strict=False):
+                return None
+    except StoreUnavailable as error:
+        return str(error)
+    except StoreError:
+        return None
+
+
 def port_fault(host: str, port: int) -> Fault | None:
     """Whether somebody else listens there; asked before anything is started."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -78,10 +106,13 @@ def _environ(loaded: Settings) -> Mapping[str, str]:
 
 
 def _introduce(loaded: Settings, workers: int) -> None:
+    from relay.settings import USUAL_PATH
+
     store = f"embedded in {loaded.environment.data_dir}" if loaded.store.url is None else "REDIS_URL"
     _tell(f"store: {store}; receiver: http://{loaded.relay.bind}:{loaded.relay.port}; workers: {workers}")
     if not loaded.sources and not loaded.portals:
-        _tell("nothing is configured yet, so nothing can come in: set RELAY_CONFIG, or write config/relay.toml")
+        usual = USUAL_PATH.absolute()
+        _tell(f"nothing is configured yet, so nothing can come in: set RELAY_CONFIG, or write {usual}")
 
 
 def _tell(text: str) -> None:

@@ -2,84 +2,35 @@
 
 Planday's tokens are tied to one administrator and die with that account (planday-api.md 2.6). A dead one is recorded
 where every process sees it, and nobody calls any more until another token comes: from the config, once its own value
-changes, or from an operator.
+changes (candidate.py), or from an operator.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Self
-
-import httpx
-import pydantic_core
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from relay.errors import AuthorizationLost, PlandayUnavailable, WrongPortal
 from relay.events import rfc3339
-from relay.planday import endpoints
 from relay.planday.answers import Unauthorised
-from relay.planday.limits import Clock, RateHeaders, Sleep
+from relay.planday.candidate import NOT_TAKEN, Candidate, Standing, Whose
+from relay.planday.identity import Grant, Identity, Refused
+from relay.planday.limits import Clock, Sleep
 from relay.planday.ports import Cipher, Shared
+from relay.planday.tokens import ACCESS, LOST, OTHER_PORTAL, PREVIOUS, Access, Book, TokenRecord, other_portal
 from relay.planday.wire import Wire
 from relay.settings.models import Portal
 
-# Documented lifetime of an access token, and how early live clients renew.
-_LIFETIME, _EARLY = 3600.0, 120.0
-_TIMEOUT = 10.0
-_LOCK = 15.0
+# A renewal is one call; a candidate is tried with a few.
+_LOCK, _LONG_LOCK = 15.0, 45.0
 _POLL, _POLLS = 0.1, 150
-# After the identity server did not answer, nobody in this process asks again for so long.
-_PAUSE = 5.0
-
-_LOST = ("lost_since", "lost_why")
-_ACCESS = ("access", "renew_at", "expires_at")
-OTHER_PORTAL = "the token belongs to another portal"
-
-# Asks Planday which portal an access token belongs to; None if it may not say.
-Whose = Callable[[str], Awaitable[int | None]]
+_AGAIN = 5.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenRecord:
-    """What is stored of a portal's authorisation; both tokens are encrypted."""
-
-    configured: str = ""
-    refresh: str = ""
-    access: str = ""
-    renew_at: float = 0.0
-    expires_at: float = 0.0
-    confirmed: bool = False
-    lost_since: float | None = None
-    lost_why: str = ""
-
-    @classmethod
-    def read(cls, stored: Mapping[str, str]) -> Self:
-        """From the store's fields; anything may be missing."""
-        return cls(
-            configured=stored.get("configured", ""),
-            refresh=stored.get("refresh", ""),
-            access=stored.get("access", ""),
-            renew_at=float(stored.get("renew_at", 0)),
-            expires_at=float(stored.get("expires_at", 0)),
-            confirmed=stored.get("confirmed") == "1",
-            lost_since=float(stored["lost_since"]) if "lost_since" in stored else None,
-            lost_why=stored.get("lost_why", ""),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Grant:
-    access: str = field(repr=False)
-    refresh: str = field(repr=False)
-    lifetime: float
-
-
-class _RefusedByIdentity(Exception):
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
+class _WentBack(PlandayUnavailable):
+    """The token in force failed, and the one before it is in force again."""
 
 
 class Auth:
@@ -98,81 +49,80 @@ class Auth:
         whose: Whose,
     ) -> None:
         self._name = name
-        self._portal = portal
-        self._wire = wire
+        self._id = portal.id
         self._shared = shared
-        self._cipher = cipher
         self._clock = clock
         self._sleep = sleep
         self._whose = whose
+        self._book = Book(portal.id, shared=shared, cipher=cipher, clock=clock)
+        self._identity = Identity(portal.identity_url, wire=wire, clock=clock)
+        self._candidate = Candidate(portal, book=self._book, identity=self._identity, whose=whose, clock=clock)
         self._here = asyncio.Lock()
-        self._config_checked = False
-        self._pause_until = 0.0
-        self._opened: dict[str, str | None] = {}
-        self._renewal: asyncio.Task[TokenRecord] | None = None
+        self._work: asyncio.Task[None] | None = None
 
-    async def access(self, *, instead_of: str | None = None, even_if_lost: bool = False) -> str:
+    async def access(self, *, instead_of: str | None = None, even_if_lost: bool = False) -> Access:
         """An access token that is good now and belongs to this portal; `instead_of` is one that got a 401."""
         for last in (False, True):
             record = await self._current(instead_of, even_if_lost=even_if_lost)
-            token = self._open(record.access) or ""
+            access = Access(self._book.open(record.access) or "", self._client(record))
             try:
-                await self._confirm(record, token)
+                await self._confirm(record, access)
             except Unauthorised:
                 if last:
-                    raise await self.lose(token) from None
-                instead_of = token
+                    raise await self.lose(access.token) from None
+                instead_of = access.token
             else:
-                return token
+                return access
         raise AssertionError
 
-    async def lose(
-        self, token: str, *, why: str = "Planday does not take a token that was just renewed (401)"
-    ) -> Exception:
+    async def lose(self, token: str, *, why: str = NOT_TAKEN) -> Exception:
         """Record that the authorisation is dead, unless there is another token by now; gives the error to raise."""
-        record = await self._record()
-        if self._open(record.access) != token:
-            return PlandayUnavailable(f"portal {self._name}: its token was replaced meanwhile", retry_after=1.0)
+        record = await self._book.read()
+        if self._book.open(record.access) != token:
+            return self._replaced()
         return await self._lose(record, why)
 
     async def adopt(self, refresh_token: str) -> None:
         """Take a token that an operator entered, once it is known to work and to be this portal's."""
+        client_id = self._candidate.client_id
         try:
-            grant = await self._grant(refresh_token)
-        except _RefusedByIdentity as refused:
-            raise AuthorizationLost(f"portal {self._name}: {_refusal(refused)}") from None
-        configured = self._cipher.fingerprint(self._portal.refresh_token.reveal())
-        changes = {**self._stored(grant), "configured": configured}
+            grant = await self._identity.grant(refresh_token, client_id=client_id)
+        except Refused as refused:
+            raise AuthorizationLost(f"portal {self._name}: {refused}") from None
         try:
-            whose = await self._whose(grant.access)
+            whose = await self._whose(Access(grant.access, client_id))
         except Unauthorised:
             raise AuthorizationLost(f"portal {self._name}: Planday does not take this token (401)") from None
         except PlandayUnavailable:
             if grant.refresh != refresh_token:
                 # The one that was entered is used up; this one is checked before its first use instead.
-                await self._shared.save_token(self._portal.id, changes, remove=(*_LOST, "confirmed"))
+                await self._enter(grant, confirmed=False)
             raise
-        if whose not in (None, self._portal.id):
-            raise WrongPortal(f"portal {self._name}: {OTHER_PORTAL}")
-        await self._shared.save_token(self._portal.id, {**changes, "confirmed": "1"}, remove=_LOST)
-        self._config_checked = True
-        self._pause_until = 0.0
+        if whose is not None and whose != self._id:
+            if grant.refresh != refresh_token:
+                await self._book.hand_over(whose, grant, used=refresh_token, client_id=client_id)
+            raise WrongPortal(f"portal {self._name}: {other_portal(whose, self._id)}")
+        await self._enter(grant, confirmed=True)
+        self._identity.pause_until = 0.0
 
     async def state(self) -> TokenRecord:
         """What is recorded now, without any call to Planday."""
-        return TokenRecord.read(await self._shared.token(self._portal.id))
+        return await self._book.read()
+
+    def standing(self, record: TokenRecord) -> Standing:
+        """What is known of the token in this process's configuration."""
+        return self._candidate.standing(record)
 
     async def aclose(self) -> None:
         """Let a renewal that is under way end: its answer must be stored."""
-        if self._renewal is not None:
-            await asyncio.wait([self._renewal])
+        if self._work is not None:
+            await asyncio.wait([self._work])
 
     # A token that is good now ------------------------------------------------------------------
 
     async def _current(self, instead_of: str | None, *, even_if_lost: bool) -> TokenRecord:
-        record = await self._record()
-        lost = record.lost_since is not None
-        if lost and not even_if_lost:
+        record = await self._settled(anew=even_if_lost)
+        if record.lost and (not even_if_lost or record.lost_why.startswith(OTHER_PORTAL)):
             raise self._lost(record)
         if self._good(record, instead_of, until=record.renew_at):
             return record
@@ -180,170 +130,176 @@ class Auth:
             return await self._renewed(instead_of, even_if_lost=even_if_lost)
         except PlandayUnavailable:
             # Renewal is early on purpose: while the identity server is away, the old token still serves.
-            if lost or not self._good(record, instead_of, until=record.expires_at - 5.0):
+            if record.lost or not self._good(record, instead_of, until=record.expires_at - 5.0):
                 raise
             return record
 
+    async def _settled(self, *, anew: bool) -> TokenRecord:
+        """The record, after the configured token had its chance if it is due for one."""
+        record = await self._record()
+        if self._candidate.due(record, anew=anew):
+            try:
+                record = await self._alone(
+                    lambda: self._candidate.attempt(anew=anew),
+                    settled=lambda now: not self._candidate.due(now, anew=anew),
+                    seconds=_LONG_LOCK,
+                )
+            except PlandayUnavailable:
+                self._candidate.put_off()
+                if not self._book.serves(record):
+                    raise
+        if not self._book.readable(record):
+            # Not recorded as lost: other processes may have the key.
+            standing = self._candidate.standing(record)
+            text = f"portal {self._name}: no key of ours opens the stored token"
+            if standing.word != "refused":
+                raise PlandayUnavailable(f"{text}; the configured one could not be tried", retry_after=_AGAIN)
+            raise AuthorizationLost(f"{text}, and the one in this configuration does not work: {standing.why}")
+        return record
+
     async def _renewed(self, instead_of: str | None, *, even_if_lost: bool) -> TokenRecord:
-        lock, owner = f"token:{self._portal.id}", secrets.token_hex(8)
+        def settled(record: TokenRecord) -> bool:
+            if self._good(record, instead_of, until=record.renew_at):
+                return True
+            if record.lost and not even_if_lost:
+                raise self._lost(record)
+            return False
+
+        return await self._alone(lambda: self._renew(instead_of), settled=settled, seconds=_LOCK)
+
+    async def _alone(
+        self, work: Callable[[], Awaitable[None]], *, settled: Callable[[TokenRecord], bool], seconds: float
+    ) -> TokenRecord:
+        """The record once it is settled, by whoever has the lock: another process, or `work` here."""
+        lock, owner = f"token:{self._id}", secrets.token_hex(8)
         async with self._here:
             for _ in range(_POLLS):
-                record = await self._record()
-                if self._good(record, instead_of, until=record.renew_at):
+                record = await self._book.read()
+                if settled(record):
                     return record
-                if record.lost_since is not None and not even_if_lost:
-                    raise self._lost(record)
-                if (wait := self._pause_until - self._clock()) > 0:
+                if (wait := self._identity.pause_until - self._clock()) > 0:
                     raise PlandayUnavailable("the identity server did not answer a moment ago", retry_after=wait)
-                if await self._shared.take_lock(lock, owner=owner, seconds=_LOCK):
-                    # A caller may be cancelled while a rotated token is on its way: the renewal goes on to its end.
-                    self._renewal = asyncio.create_task(self._renew(instead_of, lock=lock, owner=owner))
-                    self._renewal.add_done_callback(_seen)
-                    return await asyncio.shield(self._renewal)
+                if await self._shared.take_lock(lock, owner=owner, seconds=seconds):
+                    # A caller may be cancelled while a rotated token is on its way: the work goes on to its end.
+                    self._work = asyncio.create_task(self._locked(work, lock=lock, owner=owner))
+                    self._work.add_done_callback(_seen)
+                    await asyncio.shield(self._work)
+                    return await self._book.read()
                 await self._sleep(_POLL)
-        raise PlandayUnavailable("another process is renewing the token and does not finish", retry_after=_PAUSE)
+        raise PlandayUnavailable("another process is renewing the token and does not finish", retry_after=_AGAIN)
 
-    async def _renew(self, instead_of: str | None, *, lock: str, owner: str) -> TokenRecord:
+    async def _locked(self, work: Callable[[], Awaitable[None]], *, lock: str, owner: str) -> None:
         try:
-            return await self._renew_alone(instead_of)
+            await work()
         finally:
             await self._shared.drop_lock(lock, owner=owner)
 
-    async def _renew_alone(self, instead_of: str | None) -> TokenRecord:
+    async def _renew(self, instead_of: str | None) -> None:
         """Under the lock: the refresh grant, unless the one who had the lock before made it already."""
-        record = await self._record()
-        if self._good(record, instead_of, until=record.renew_at):
-            return record
-        refresh_token = self._open(record.refresh)
-        assert refresh_token is not None, "_record() leaves no token that cannot be opened"
-        try:
-            grant = await self._grant(refresh_token)
-        except _RefusedByIdentity as refused:
-            raise await self._lose(record, _refusal(refused)) from None
-        except PlandayUnavailable as error:
-            self._pause_until = self._clock() + min(error.retry_after or _PAUSE, 60.0)
-            raise
-        changes = self._stored(grant)
-        if grant.refresh == refresh_token:
-            changes["refresh"] = record.refresh
-        # Stored before anybody uses it: a rotated token that is lost here would be lost for good.
-        if not await self._shared.save_token(
-            self._portal.id, changes, remove=_LOST, only_if=("refresh", record.refresh)
-        ):
-            raise PlandayUnavailable(f"portal {self._name}: its token was replaced meanwhile", retry_after=1.0)
-        return TokenRecord.read({**changes, "configured": record.configured, "confirmed": str(int(record.confirmed))})
+        while True:
+            record = await self._book.read()
+            if self._good(record, instead_of, until=record.renew_at):
+                return
+            refresh_token = self._book.open(record.refresh)
+            if refresh_token is None:
+                raise self._replaced()
+            try:
+                grant = await self._identity.grant(refresh_token, client_id=self._client(record))
+            except Refused as refused:
+                error = await self._lose(record, str(refused))
+                if isinstance(error, _WentBack):
+                    continue
+                raise error from None
+            changes = self._book.granted(grant)
+            remove = [*LOST]
+            if grant.refresh == refresh_token:
+                changes["refresh"] = record.refresh
+            # One that is not known to be this portal's has not worked, and is nothing to go back to.
+            if record.confirmed and grant.refresh == refresh_token:
+                remove += PREVIOUS
+            elif record.confirmed:
+                changes |= record.as_previous()
+            # Stored before anybody uses it: a rotated token that is lost here would be lost for good.
+            if not await self._book.change(record, changes, remove=remove):
+                raise self._replaced()
+            return
 
-    async def _confirm(self, record: TokenRecord, token: str) -> None:
+    async def _confirm(self, record: TokenRecord, access: Access) -> None:
         """Before a new token's first use: two portals hold the same ids, so the wrong one would mix up people."""
         if record.confirmed:
             return
         async with self._here:
-            if (await self.state()).confirmed:
+            if (await self._book.read()).confirmed:
                 return
-            whose = await self._whose(token)
-            if whose not in (None, self._portal.id):
-                raise await self._lose(record, OTHER_PORTAL)
-            only_if = ("refresh", record.refresh)
-            await self._shared.save_token(self._portal.id, {"confirmed": "1"}, only_if=only_if)
+            whose = await self._whose(access)
+            if whose is not None and whose != self._id:
+                await self._give_back(record, access, whose)
+                raise await self._lose(record, other_portal(whose, self._id))
+            await self._book.change(record, {"confirmed": "1"})
+
+    async def _give_back(self, record: TokenRecord, access: Access, whose: int) -> None:
+        refresh = self._book.open(record.refresh)
+        if refresh is not None and refresh != self._candidate.token and self._candidate.is_in_force(record):
+            left = max(record.expires_at - self._clock(), 0.0)
+            await self._candidate.hand_over(whose, Grant(access.token, refresh, left))
 
     # What is stored ----------------------------------------------------------------------------
 
     async def _record(self) -> TokenRecord:
-        """The record; a process that just started first sees whether the config's own token changed."""
-        record = await self.state()
-        usable = record.refresh and self._open(record.refresh) is not None
-        if self._config_checked and usable:
-            return record
-        configured = self._portal.refresh_token.reveal()
-        fingerprint = self._cipher.fingerprint(configured)
-        only_if = ("refresh", record.refresh)
-        if not usable or not self._cipher.matches(configured, record.configured):
-            changes = {"configured": fingerprint, "refresh": self._cipher.encrypt(configured)}
-            remove = (*_ACCESS, *_LOST, "confirmed")
-            await self._shared.save_token(self._portal.id, changes, remove=remove, only_if=only_if)
-        elif record.configured != fingerprint:
+        """The record. The first process of all makes it of its configured token."""
+        record = await self._book.read()
+        mine, cipher = self._candidate, self._book.cipher
+        if not record.refresh:
+            changes = {"refresh": cipher.encrypt(mine.token), "client": cipher.encrypt(mine.client_id)}
+        elif record.configured != mine.fingerprint and self._book.readable(record) and mine.is_in_force(record):
             # The encryption key was exchanged: from now on the old one is not needed any more.
-            changes = {"configured": fingerprint, "refresh": self._cipher.encrypt(self._open(record.refresh) or "")}
-            await self._shared.save_token(self._portal.id, changes, remove=_ACCESS, only_if=only_if)
-        self._config_checked = True
-        return await self.state()
+            opened = self._book.open(record.refresh) or ""
+            changes = {"refresh": cipher.encrypt(opened), "client": cipher.encrypt(self._client(record))}
+        else:
+            return record
+        changes["configured"] = mine.fingerprint
+        await self._book.change(record, changes, remove=(*ACCESS, *PREVIOUS))
+        return await self._book.read()
+
+    async def _enter(self, grant: Grant, *, confirmed: bool) -> None:
+        """Put an entered token in force, whatever else happens at the same moment."""
+        client_id, configured = self._candidate.client_id, self._candidate.fingerprint
+        while not await self._book.adopt(
+            await self._book.read(), grant, client_id=client_id, configured=configured, confirmed=confirmed
+        ):
+            pass
 
     async def _lose(self, record: TokenRecord, why: str) -> Exception:
+        if self._book.open(record.previous) is not None:
+            if not await self._book.go_back(record, why):
+                return self._replaced()
+            return _WentBack(f"portal {self._name}: {why}; the one before is tried again", retry_after=1.0)
         now = self._clock()
         changes = {"lost_since": f"{now:.3f}", "lost_why": why}
-        only_if = ("refresh", record.refresh)
-        if not await self._shared.save_token(self._portal.id, changes, remove=_ACCESS, only_if=only_if):
-            return PlandayUnavailable(f"portal {self._name}: its token was replaced meanwhile", retry_after=1.0)
+        if not await self._book.change(record, changes, remove=ACCESS):
+            return self._replaced()
         return self._lost(replace(record, lost_since=now, lost_why=why))
 
     def _lost(self, record: TokenRecord) -> AuthorizationLost:
         since = rfc3339(record.lost_since or 0.0)
-        return AuthorizationLost(f"portal {self._name} needs a new token since {since}: {record.lost_why}")
+        text = f"portal {self._name} needs a new token since {since}: {record.lost_why}"
+        if why := self._candidate.standing(record).why:
+            text += f"; the one in this configuration does not work either: {why}"
+        return AuthorizationLost(text)
+
+    def _replaced(self) -> PlandayUnavailable:
+        return PlandayUnavailable(f"portal {self._name}: its token was replaced meanwhile", retry_after=1.0)
+
+    def _client(self, record: TokenRecord) -> str:
+        """The App ID that the stored token goes with; this process's configuration may name another."""
+        return self._book.open(record.client) or self._candidate.client_id
 
     def _good(self, record: TokenRecord, instead_of: str | None, *, until: float) -> bool:
-        token = self._open(record.access) if record.access else None
+        token = self._book.open(record.access)
         return token is not None and token != instead_of and self._clock() < until
 
-    def _stored(self, grant: _Grant) -> dict[str, str]:
-        now = self._clock()
-        return {
-            "refresh": self._cipher.encrypt(grant.refresh),
-            "access": self._cipher.encrypt(grant.access),
-            "renew_at": f"{now + max(grant.lifetime - _EARLY, grant.lifetime / 2):.3f}",
-            "expires_at": f"{now + grant.lifetime:.3f}",
-        }
 
-    def _open(self, stored: str) -> str | None:
-        """Decrypt; the latest few are remembered, since every call asks."""
-        if stored not in self._opened:
-            if len(self._opened) > 8:
-                self._opened.clear()
-            self._opened[stored] = self._cipher.decrypt(stored)
-        return self._opened[stored]
-
-    # The identity server -----------------------------------------------------------------------
-
-    async def _grant(self, refresh_token: str) -> _Grant:
-        form = {
-            "client_id": self._portal.client_id.reveal(),
-            "grant_type": "refresh_token",
-            "refresh_token": refresh_token,
-        }
-        url = self._portal.identity_url.rstrip("/") + endpoints.TOKEN.template
-        response = await self._wire.post_form(endpoints.TOKEN, url, form=form, timeout=_TIMEOUT)
-        return _read_grant(response, refresh_token, now=self._clock())
-
-
-def _read_grant(response: httpx.Response, refresh_token: str, *, now: float) -> _Grant:
-    """What the identity server answered. The status decides: its error bodies are documented nowhere."""
-    what = f"{endpoints.TOKEN.template}: {response.status_code}"
-    if response.status_code in (400, 401):
-        raise _RefusedByIdentity(response.status_code)
-    if response.status_code != 200:
-        raise PlandayUnavailable(
-            what, retry_after=RateHeaders.retry_after(response.headers.get("retry-after"), now=now)
-        )
-    try:
-        body: Any = pydantic_core.from_json(response.content)
-    except ValueError:
-        body = None
-    access = body.get("access_token") if isinstance(body, dict) else None
-    if not isinstance(access, str) or not access:
-        raise PlandayUnavailable(f"{what}, but without an access token")
-    rotated, lifetime = body.get("refresh_token"), body.get("expires_in")
-    known = isinstance(lifetime, int | float) and not isinstance(lifetime, bool) and 0 < lifetime < 1e7
-    return _Grant(
-        access=access,
-        refresh=rotated if isinstance(rotated, str) and rotated else refresh_token,
-        lifetime=float(lifetime) if known else _LIFETIME,
-    )
-
-
-def _seen(renewal: asyncio.Task[TokenRecord]) -> None:
+def _seen(work: asyncio.Task[None]) -> None:
     """All who waited may be gone; a failure that nobody looks at would be reported as forgotten."""
-    if not renewal.cancelled():
-        renewal.exception()
-
-
-def _refusal(refused: _RefusedByIdentity) -> str:
-    return f"the identity server refuses the token ({refused.status})"
+    if not work.cancelled():
+        work.exception()

@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 from relay.errors import AuthorizationLost, PlandayUnavailable, RecordGone, ScopeMissing, WrongPortal
 from relay.planday import endpoints
-from relay.planday.auth import OTHER_PORTAL
+from relay.planday.candidate import Standing
 from relay.planday.client import PortalClient
 from relay.planday.endpoints import Endpoint
 from relay.planday.times import local_date
+from relay.planday.tokens import OTHER_PORTAL, Authorisation, other_portal
 from relay.settings.models import Portal
 
 _PROBES = (
@@ -25,6 +26,9 @@ _PROBES = (
     endpoints.PUNCHES,
     endpoints.ABSENCE_REQUESTS,
 )
+
+
+_GOES_ON = "the workers go on with the one stored before"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,24 @@ class PortalCheck:
     scopes: Mapping[str, Literal["ok", "missing", "unknown"]]
     token_expires_at: float
     budget: tuple[Budget, ...]
+    configured: Standing
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with the token in this process's configuration; the stored one works all the same."""
+        if self.configured.word != "refused":
+            return None
+        return f"the token in this configuration does not work: {self.configured.why}; {_GOES_ON}"
+
+    @property
+    def note(self) -> str | None:
+        """What else is to be known of the token in this process's configuration."""
+        match self.configured.word:
+            case "earlier":
+                return "the token in this configuration is an earlier one; the workers go on with a newer one"
+            case "untried":
+                return f"the token in this configuration could not be tried; {_GOES_ON}"
+        return None
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -57,16 +79,20 @@ class PortalCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortalStatus:
-    """What is known of a portal without asking Planday. `untried`: no token was used yet."""
+    """What is known of a portal without asking Planday. `untried`: no token was used yet.
+
+    `configured` is about the token in this process's configuration.
+    """
 
     name: str
     id: int
-    authorisation: Literal["ok", "lost", "untried"]
+    authorisation: Authorisation
     lost_since: float | None
     lost_why: str
     token_expires_at: float | None
     blocked_for: float
     budget: tuple[Budget, ...]
+    configured: Standing
 
 
 async def check(name: str, portal: Portal, client: PortalClient, *, shift_types: bool) -> PortalCheck:
@@ -74,15 +100,17 @@ async def check(name: str, portal: Portal, client: PortalClient, *, shift_types:
     try:
         await client.auth.access(even_if_lost=True)
     except AuthorizationLost:
-        if (await client.auth.state()).lost_why == OTHER_PORTAL:
-            raise WrongPortal(f"portal {name}: {OTHER_PORTAL}") from None
+        record = await client.auth.state()
+        for why in (client.auth.standing(record).why, record.lost_why):
+            if why.startswith(OTHER_PORTAL):
+                raise WrongPortal(f"portal {name}: {why}") from None
         raise
     try:
         info = await client.record(endpoints.PORTAL)
     except ScopeMissing:
         info = {"id": portal.id}
     if info.get("id") != portal.id:
-        raise WrongPortal(f"portal {name}: {OTHER_PORTAL}")
+        raise WrongPortal(f"portal {name}: {other_portal(info.get('id'), portal.id)}")
     zone = _text(info.get("timeZone"))
     scopes: dict[str, Literal["ok", "missing", "unknown"]] = {}
     for probe in _PROBES:
@@ -98,6 +126,7 @@ async def check(name: str, portal: Portal, client: PortalClient, *, shift_types:
         scopes=scopes,
         token_expires_at=record.expires_at,
         budget=tuple(Budget(*window) for window in windows),
+        configured=client.auth.standing(record),
     )
 
 
@@ -105,16 +134,16 @@ async def status(name: str, portal: Portal, client: PortalClient) -> PortalStatu
     """Read what is recorded."""
     record = await client.auth.state()
     blocked, windows = await client.limiter.budget()
-    lost = record.lost_since is not None
     return PortalStatus(
         name=name,
         id=portal.id,
-        authorisation="lost" if lost else "ok" if record.access and record.confirmed else "untried",
+        authorisation=record.authorisation,
         lost_since=record.lost_since,
         lost_why=record.lost_why,
         token_expires_at=record.expires_at if record.access else None,
         blocked_for=blocked,
         budget=tuple(Budget(*window) for window in windows),
+        configured=client.auth.standing(record),
     )
 
 

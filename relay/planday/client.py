@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from relay.errors import PlandayUnavailable, ScopeMissing
+from relay.errors import PlandayUnavailable, RecordGone, ScopeMissing
 from relay.planday import endpoints
 from relay.planday.answers import Hiccup, Page, TooMany, Unauthorised, read_page, read_record, wait_after_429
 from relay.planday.auth import Auth
@@ -19,6 +19,7 @@ from relay.planday.endpoints import Endpoint
 from relay.planday.limits import LIVE, Clock, Limiter, RateHeaders, Sleep, jitter
 from relay.planday.paging import Listing, read_rows
 from relay.planday.ports import Cipher, Shared
+from relay.planday.tokens import Access
 from relay.planday.wire import Notify, PlandayCalled, Wire
 from relay.settings.models import Portal
 
@@ -58,7 +59,6 @@ class PortalClient:
         notify: Notify | None = None,
         max_wait: float = 2.0,
     ) -> None:
-        self._portal = portal
         self._clock = clock
         self._sleep = sleep
         self._base = portal.api_url.rstrip("/")
@@ -117,19 +117,20 @@ class PortalClient:
     async def _authorised(self, ask: _Ask, read: Reader[T]) -> T:
         token: str | None = None
         for _ in range(2):
-            token = await self.auth.access(instead_of=token)
+            access = await self.auth.access(instead_of=token)
+            token = access.token
             try:
-                return await self._patient(ask, read, token)
+                return await self._patient(ask, read, access)
             except Unauthorised:
                 continue
         assert token is not None
         raise await self.auth.lose(token)
 
-    async def _patient(self, ask: _Ask, read: Reader[T], token: str) -> T:
+    async def _patient(self, ask: _Ask, read: Reader[T], access: Access) -> T:
         for pause in (*_PAUSES, None):
             began = self._clock()
             try:
-                return await self._within_budget(ask, read, token)
+                return await self._within_budget(ask, read, access)
             except Hiccup as error:
                 slow = self._clock() - began > _QUICK or (error.retry_after or 0.0) > _QUICK
                 if pause is None or slow:
@@ -137,13 +138,13 @@ class PortalClient:
             await self._sleep(pause * (0.5 + jitter()))
         raise AssertionError
 
-    async def _within_budget(self, ask: _Ask, read: Reader[T], token: str) -> T:
+    async def _within_budget(self, ask: _Ask, read: Reader[T], access: Access) -> T:
         await self.limiter.enter(priority=ask.priority)
         response = await self._wire.get(
             ask.endpoint,
             self._base + ask.endpoint.path(*ask.ids),
             params=ask.params,
-            headers={"X-ClientId": self._portal.client_id.reveal(), "Authorization": f"Bearer {token}"},
+            headers={"X-ClientId": access.client_id, "Authorization": f"Bearer {access.token}"},
         )
         headers = RateHeaders.read(response.headers)
         await self.limiter.observe(headers)
@@ -157,12 +158,14 @@ class PortalClient:
             error.retry_after = RateHeaders.retry_after(response.headers.get("retry-after"), now=self._clock())
             raise
 
-    async def _whose(self, token: str) -> int | None:
+    async def _whose(self, access: Access) -> int | None:
         """The portal that an access token belongs to; None where Planday does not let the app ask."""
         try:
-            info = await self._patient(_Ask(endpoints.PORTAL), read_record, token)
+            info = await self._patient(_Ask(endpoints.PORTAL), read_record, access)
         except ScopeMissing:
             return None
+        except RecordGone as gone:
+            raise PlandayUnavailable(str(gone)) from None
         number = info.get("id")
         if not isinstance(number, int):
             raise PlandayUnavailable(f"{endpoints.PORTAL.template}: the answer does not say whose it is")

@@ -16,7 +16,10 @@ from relay.settings.values import Secret
 
 SECTIONS = ("relay", "store", "sources", "portals", "targets")
 NAMED = ("sources", "portals", "targets")
-PLAIN = ("RELAY_CONFIG", "RELAY_DATA_DIR", "RELAY_ADMIN_TOKEN", "RELAY_ENCRYPTION_KEYS", "RELAY_LOG_FORMAT")
+PLAIN = (
+    *("RELAY_CONFIG", "RELAY_DATA_DIR", "RELAY_ADMIN_TOKEN", "RELAY_ENCRYPTION_KEYS", "RELAY_LOG_FORMAT"),
+    "RELAY_ENV",  # sets nothing here: "production" keeps demo and simulator from starting
+)
 PREFIX = "RELAY_"
 
 # Kubernetes puts these beside a container when a Service is called `relay`: RELAY_PORT=tcp://..., RELAY_SERVICE_HOST.
@@ -60,7 +63,7 @@ def environment(environ: Mapping[str, str], path: Path | None, faults: list[Faul
     if keys and not all(map(_is_key, keys.split(","))):
         faults.append(Fault("RELAY_ENCRYPTION_KEYS", f"is not a list of keys with commas between: {MAKE_KEY}"))
     return Environment(
-        data_dir=Path(environ.get("RELAY_DATA_DIR") or ".relay"),
+        data_dir=Path(environ.get("RELAY_DATA_DIR") or ".relay").absolute(),
         admin_token=Secret("env:RELAY_ADMIN_TOKEN", value=token) if token else None,
         encryption_keys=Secret("env:RELAY_ENCRYPTION_KEYS", value=keys) if keys else None,
         log_format="json" if log_format == "json" else "text",

@@ -40,6 +40,9 @@ _WORDS = {
     "less_than": "must be below {lt}",
     "less_than_equal": "must be at most {le}",
     "too_long": "has more than {max_length} entries",
+    "string_too_long": "is longer than {max_length} characters",
+    "int_parsing_size": "is too large a number",
+    "extra_forbidden": "is not known here",
 }
 _NOT_A_SECTION = ("dict_type", "model_type", "model_attributes_type")
 
@@ -60,19 +63,24 @@ def fault(error: Mapping[str, Any], origins: Mapping[str, str]) -> Fault:
             message = _wrong_kind(str(values.get("tag", "")))
         case "extra_forbidden":
             message = "there is no such setting" + _close(place[-1], model)
-        case "literal_error":
-            message = "must be one of " + re.sub(r" or ", ", ", str(values["expected"])).replace("'", '"')
-        case "too_short":
-            message = "must not be empty" if values["min_length"] == 1 else f"needs {values['min_length']} entries"
-        case "value_error":
-            message = str(error["msg"]).removeprefix("Value error, ")
         case _ if kind in _NOT_A_SECTION:
             message = "must be a section" if len(place) > 1 else f"must hold sections, such as [{place[0]}.NAME]"
-        case _ if kind in _WORDS:
-            message = _WORDS[kind].format_map(values)
         case _:
-            message = str(error["msg"])
+            message = in_words(error)
     return Fault(where(".".join(place), origins), message)
+
+
+def in_words(error: Mapping[str, Any]) -> str:
+    """One of pydantic's findings, in words that follow the name of what is wrong; for any body that we read."""
+    kind, values = str(error["type"]), error.get("ctx") or {}
+    match kind:
+        case "literal_error":
+            return "must be one of " + re.sub(r" or ", ", ", str(values["expected"])).replace("'", '"')
+        case "too_short" | "string_too_short":
+            return "must not be empty" if values["min_length"] == 1 else f"needs at least {values['min_length']}"
+        case "value_error":
+            return str(error["msg"]).removeprefix("Value error, ")
+    return _WORDS[kind].format_map(values) if kind in _WORDS else str(error["msg"])
 
 
 def where(path: str, origins: Mapping[str, str]) -> str:

@@ -15,7 +15,7 @@ from relay.errors import ConfigError, Fault
 from relay.settings import faults as plain
 from relay.settings.environ import MAKE_KEY, SECTIONS, environment, overlay
 from relay.settings.models import Environment, Settings
-from relay.settings.values import Secret, Text, duration, is_reference
+from relay.settings.values import Secret, Text, duration, is_reference, unreadable
 
 Role = Literal["web", "worker", "store", "all"]
 
@@ -101,21 +101,23 @@ def revealed(settings: Settings) -> tuple[str, ...]:
 
 def _path(environ: Mapping[str, str], path: Path | None) -> Path | None:
     if path is not None:
-        return path
+        return path.absolute()
     if named := environ.get("RELAY_CONFIG"):
-        return Path(named)
-    return USUAL_PATH if USUAL_PATH.exists() else None
+        return Path(named).absolute()
+    return USUAL_PATH.absolute() if USUAL_PATH.exists() else None
 
 
 def _read(path: Path, faults: list[Fault]) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        faults.append(Fault(str(path), "there is no such file; copy config/relay.example.toml or set RELAY_CONFIG"))
+    except FileNotFoundError as error:
+        faults.append(Fault(str(path), f"{unreadable(error)}; copy config/relay.example.toml or set RELAY_CONFIG"))
     except tomllib.TOMLDecodeError as error:
         faults.append(Fault(str(path), f"is not TOML: {error}"))
-    except (OSError, ValueError, RecursionError) as error:
-        faults.append(Fault(str(path), f"cannot be read: {type(error).__name__}"))
+    except RecursionError:
+        faults.append(Fault(str(path), "is nested too deep to be read"))
+    except (OSError, ValueError) as error:
+        faults.append(Fault(str(path), unreadable(error)))
     return {}
 
 

@@ -49,6 +49,22 @@ def duration(value: float) -> str:
     return f"{value:g}s" if value == 0 or value >= 1 else f"{value * 1000:g}ms"
 
 
+def unreadable(error: OSError | ValueError) -> str:
+    """Why a file could not be read, in plain words that follow its path."""
+    match error:
+        case FileNotFoundError() | NotADirectoryError():
+            return "there is no such file"
+        case IsADirectoryError():
+            return "is a folder, not a file"
+        case PermissionError():
+            return "this user may not read it"
+        case UnicodeDecodeError():
+            return "is not text in UTF-8"
+        case OSError():
+            return f"cannot be read ({error.strerror})"
+    return "holds something that cannot be read"
+
+
 def within(least: str, most: str) -> AfterValidator:
     """Bounds of a duration, told in the words in which it is written."""
 
@@ -123,12 +139,13 @@ class Secret:
             if not value:
                 return f"the environment variable {name} is not set"
         else:
+            path = (folder / name).absolute()
             try:
-                value = (folder / name).read_text(encoding="utf-8").rstrip("\r\n")
-            except (OSError, UnicodeDecodeError) as error:
-                return f"the file {name} cannot be read: {type(error).__name__}"
+                value = path.read_text(encoding="utf-8").rstrip("\r\n")
+            except (OSError, ValueError) as error:
+                return f"{path}: {unreadable(error)}"
             if not value:
-                return f"the file {name} is empty"
+                return f"{path}: is empty"
         if problem := self._problem(value):
             return f"what {self.reference} holds {problem}"
         self._value = value

@@ -54,6 +54,7 @@ GAUGES: Mapping[str, tuple[str, str | None]] = {
     "dead_letters": ("Deliveries that are dead, per target.", "target"),
     "parked": ("Deliveries that wait for a person, per target.", "target"),
     "circuit_state": ("0 open for business, 1 held back, 2 paused, per target.", "target"),
+    "portal_authorised": ("1 the portal's token works, 0 it is dead; nothing before its first use.", "portal"),
     "open_events": ("Accepted events that have work left.", None),
     "workers": ("Worker processes with a fresh heartbeat.", None),
     "store_bytes": ("Memory that the store uses.", None),

@@ -1,4 +1,7 @@
-"""The JSON API under /api/v1 as data: every route, its method and its handler. openapi.py documents the same."""
+"""The JSON API under /api/v1 as data: every route, its method and its handler. openapi.py documents the same.
+
+A handler that takes query parameters refuses those it does not know; `no_query` refuses all for the others.
+"""
 
 from __future__ import annotations
 
@@ -10,34 +13,34 @@ from starlette.routing import Mount, Route
 from relay.web import api_events as events
 from relay.web import api_operations as operations
 from relay.web.access import BearerOnly
-from relay.web.asking import json_answer
+from relay.web.asking import json_answer, no_query
 from relay.web.openapi import document
 
 PREFIX = "/api/v1"
 
 ROUTES = (
     Route("/events", events.list_events),
-    Route("/events/{event}", events.show_event),
-    Route("/events/{event}/explain", events.explain_event),
+    Route("/events/{event}", no_query(events.show_event)),
+    Route("/events/{event}/explain", no_query(events.explain_event)),
     Route("/deliveries", events.list_deliveries),
-    Route("/deliveries/{event}/{target}", events.show_delivery),
-    Route("/deliveries/{event}/{target}/retry", events.retry_delivery, methods=["POST"]),
-    Route("/deliveries/{event}/{target}/cancel", events.cancel_delivery, methods=["POST"]),
-    Route("/replay/plans", operations.list_plans),
-    Route("/replay/plans", operations.make_plan, methods=["POST"]),
-    Route("/replay/plans/{plan}", operations.show_plan),
-    Route("/replay/plans/{plan}/run", operations.run_plan, methods=["POST"]),
-    Route("/targets", operations.list_targets),
-    Route("/targets/{target}/test", operations.test_target, methods=["POST"]),
-    Route("/targets/{target}/pause", operations.pause_target, methods=["POST"]),
-    Route("/targets/{target}/resume", operations.resume_target, methods=["POST"]),
-    Route("/portals", operations.list_portals),
-    Route("/portals/{portal}/check", operations.check_portal, methods=["POST"]),
+    Route("/deliveries/{event}/{target}", no_query(events.show_delivery)),
+    Route("/deliveries/{event}/{target}/retry", no_query(events.retry_delivery), methods=["POST"]),
+    Route("/deliveries/{event}/{target}/cancel", no_query(events.cancel_delivery), methods=["POST"]),
+    Route("/replay/plans", no_query(operations.list_plans)),
+    Route("/replay/plans", no_query(operations.make_plan), methods=["POST"]),
+    Route("/replay/plans/{plan}", no_query(operations.show_plan)),
+    Route("/replay/plans/{plan}/run", no_query(operations.run_plan), methods=["POST"]),
+    Route("/targets", no_query(operations.list_targets)),
+    Route("/targets/{target}/test", no_query(operations.test_target), methods=["POST"]),
+    Route("/targets/{target}/pause", no_query(operations.pause_target), methods=["POST"]),
+    Route("/targets/{target}/resume", no_query(operations.resume_target), methods=["POST"]),
+    Route("/portals", no_query(operations.list_portals)),
+    Route("/portals/{portal}/check", no_query(operations.check_portal), methods=["POST"]),
     Route("/quarantine", operations.list_quarantine),
-    Route("/quarantine/{id}", operations.show_quarantined),
-    Route("/stats", operations.stats),
-    Route("/config", operations.config),
-    Route("/version", operations.version),
+    Route("/quarantine/{id}", no_query(operations.show_quarantined)),
+    Route("/stats", no_query(operations.stats)),
+    Route("/config", no_query(operations.config)),
+    Route("/version", no_query(operations.version)),
 )
 
 

@@ -130,10 +130,18 @@ async def resume_target(request: Request) -> Response:
 
 
 async def list_portals(request: Request) -> Response:
-    """The configured portals."""
-    portals = services_of(request).settings.portals
+    """The configured portals, and whether each one's authorisation worked when it was last used."""
+    services = services_of(request)
+    states = await services.portal_states()
     rows = [
-        {"name": name, "id": one.id, "api_url": one.api_url, "feeds": list(one.feeds)} for name, one in portals.items()
+        {
+            "name": name,
+            "id": one.id,
+            "api_url": one.api_url,
+            "feeds": list(one.feeds),
+            "authorisation": states[name],
+        }
+        for name, one in services.settings.portals.items()
     ]
     return json_answer({"portals": rows})
 
@@ -178,7 +186,8 @@ async def stats(request: Request) -> Response:
     """Totals, and what waits, failed and was delivered per target; targets that left the configuration too."""
     services = services_of(request)
     names = tuple(dict.fromkeys([*services.settings.targets, *await services.reading.known_targets()]))
-    return json_answer(shapes.stats(await services.reading.stats(names, now=services.clock())))
+    found = await services.reading.stats(names, now=services.clock())
+    return json_answer(shapes.stats(found, portals=await services.portal_states()))
 
 
 async def config(request: Request) -> Response:

@@ -5,8 +5,9 @@ A query or a body that cannot be read is refused whole, with every fault of it.
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -18,16 +19,24 @@ from starlette.responses import Response
 
 from relay.errors import BodyTooLarge, NotJson
 from relay.services import Services
+from relay.settings.faults import in_words
 from relay.settings.values import seconds
 from relay.web.problems import BAD_BODY, BAD_QUERY, Problem
 
+Handler = Callable[[Request], Awaitable[Response]]
 Body = TypeVar("Body", bound=BaseModel)
 Choice = TypeVar("Choice", bound=StrEnum)
 
 MOST_ROWS = 200
 USUAL_ROWS = 50
 _MOST_OF_A_BODY = 65_536
-_CURSOR = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?:[A-Za-z0-9_-]{1,80}")
+CURSOR = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?:[A-Za-z0-9_-]{1,80}")
+_OF_JSON = {
+    "string_type": "must be a string",
+    "tuple_type": "must be a list",
+    "model_type": "must be an object",
+    "missing": "is missing",
+}
 _A_MOMENT = 'neither a time with an offset ("2026-03-01T08:00:00Z") nor how long ago ("2h")'
 
 
@@ -112,7 +121,7 @@ class Query:
 
     def cursor(self) -> str | None:
         value = self._left.pop("cursor", None)
-        if value is not None and not _CURSOR.fullmatch(value):
+        if value is not None and not CURSOR.fullmatch(value):
             self._fault("cursor", "is not one that a page of ours gave")
             return None
         return value
@@ -142,8 +151,24 @@ async def body_of(request: Request, model: type[Body]) -> Body:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_input=False, include_context=False)
-        raise body_problem([(_pointer(one["loc"]), one["msg"]) for one in faults]) from None
+        faults = error.errors(include_url=False, include_input=False)
+        raise body_problem([(_pointer(one["loc"]), _in_json(one)) for one in faults]) from None
+
+
+def _in_json(fault: Any) -> str:
+    """What is wrong, in the words of JSON where those of the settings would be TOML's."""
+    return _OF_JSON.get(fault["type"]) or in_words(fault)
+
+
+def no_query(handler: Handler) -> Handler:
+    """A handler that takes no query parameter, and refuses any."""
+
+    @functools.wraps(handler)
+    async def answer(request: Request) -> Response:
+        Query(request).done()
+        return await handler(request)
+
+    return answer
 
 
 def body_problem(faults: Sequence[tuple[str, str]]) -> Problem:

@@ -29,7 +29,7 @@ async def healthz(_request: Request) -> Response:
 async def readyz(request: Request) -> Response:
     """Whether events can be taken: the store takes a write, and we are not stopping.
 
-    Workers are told about and are no reason for a 503: the receiver takes events without any.
+    Workers and portals are told about and are no reason for a 503: the receiver takes events without any.
     """
     services = services_of(request)
     problem = await _store_problem(services)
@@ -45,6 +45,7 @@ async def readyz(request: Request) -> Response:
         },
         "workers": live[0] if live else None,
         "drains": live[1] if live else None,
+        "portals": await _portals(services) if problem is None else None,
     }
     return json_answer(body, status=200 if ready else 503, headers={} if ready else {"retry-after": _RETRY_AFTER})
 
@@ -81,11 +82,21 @@ async def _live(services: Services) -> tuple[int, int] | None:
         return None
 
 
+async def _portals(services: Services) -> Mapping[str, str] | None:
+    """Whether each portal's authorisation works, as recorded; without a word on why, since anybody may read this."""
+    try:
+        async with asyncio.timeout(services.settings.relay.store_timeout):
+            return await services.portal_states()
+    except (StoreError, TimeoutError):
+        return None
+
+
 async def _gauges(services: Services) -> Mapping[str, float | Mapping[str, float]]:
     """Read from the store when somebody asks; without a store there are only the counters of this process."""
     try:
         async with asyncio.timeout(services.settings.relay.store_timeout):
             stats = await services.reading.stats(tuple(services.settings.targets), now=services.clock())
+            portals = await services.portal_states()
     except (StoreError, TimeoutError):
         return {}
     rows: Mapping[str, Mapping[str, Any]] = stats["targets"]
@@ -95,6 +106,7 @@ async def _gauges(services: Services) -> Mapping[str, float | Mapping[str, float
         "dead_letters": {name: row["dead"] for name, row in rows.items()},
         "parked": {name: row["parked"] for name, row in rows.items()},
         "circuit_state": {name: _circuit(row) for name, row in rows.items()},
+        "portal_authorised": {name: float(state == "ok") for name, state in portals.items() if state != "untried"},
         "open_events": stats["open"],
         "workers": stats["workers"],
         "quarantine_bodies": stats["quarantine"],

@@ -118,9 +118,7 @@ def _open(tag: str, summary: str, schema: str) -> Json:
 
 
 def _get(tag: str, summary: str, schema: str, *parameters: Json) -> Json:
-    answers = {"200": {"description": summary, "content": _content(schema)}} | _problems(401, 403, 503)
-    if any(one["in"] == "query" for one in parameters):
-        answers |= _problems(400)
+    answers = {"200": {"description": summary, "content": _content(schema)}} | _problems(400, 401, 403, 503)
     if any(one["in"] == "path" for one in parameters):
         answers |= _problems(404)
     return _operation(tag, summary, parameters, answers) | {"security": [{"token": []}]}
@@ -132,7 +130,7 @@ def _post(tag: str, summary: str, schema: str, *parameters: Json, body: str | No
     operation["responses"] |= _problems(409)
     if body is not None:
         operation["requestBody"] = {"content": _content(body)}
-        operation["responses"] |= _problems(400, 413, 422)
+        operation["responses"] |= _problems(413, 422)
     return operation
 
 

@@ -84,6 +84,9 @@ _TARGET_COUNTS: Json = {
     "oldest_waiting_seconds": _maybe(_NUMBER),
 }
 
+_AUTHORISATION = _choice("ok", "lost", "untried")
+_AUTHORISATIONS: Json = {"type": "object", "additionalProperties": _AUTHORISATION}
+
 SCHEMAS: Json = {
     "Problem": _object(
         {
@@ -129,6 +132,7 @@ SCHEMAS: Json = {
             "store": _object({"writable": _FLAG, "problem": _maybe(_TEXT), "findings": _list(_TEXT)}),
             "workers": _maybe(_COUNT),
             "drains": _maybe(_COUNT),
+            "portals": _maybe(_AUTHORISATIONS),
         }
     ),
     # Events ----------------------------------------------------------------------------------------
@@ -237,7 +241,19 @@ SCHEMAS: Json = {
     "Why": _object({"reason": _REASON}, optional=("reason",)),
     "Switched": _object({"target": _TEXT, "state": _choice("open", "paused"), "changed": _FLAG}),
     "Portals": _object(
-        {"portals": _list(_object({"name": _TEXT, "id": _COUNT, "api_url": _TEXT, "feeds": _list(_TEXT)}))}
+        {
+            "portals": _list(
+                _object(
+                    {
+                        "name": _TEXT,
+                        "id": _COUNT,
+                        "api_url": _TEXT,
+                        "feeds": _list(_TEXT),
+                        "authorisation": _AUTHORISATION,
+                    }
+                )
+            )
+        }
     ),
     "Errand": _object({"ok": _FLAG}, more=True, says="What a worker found; `ok` says whether all is well."),
     # The rest --------------------------------------------------------------------------------------
@@ -255,6 +271,7 @@ SCHEMAS: Json = {
             "drains": _COUNT,
             "quarantine": _COUNT,
             "store_bytes": _maybe(_COUNT),
+            "portals": _AUTHORISATIONS,
             "targets": {
                 "type": "object",
                 "additionalProperties": _object(

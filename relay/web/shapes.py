@@ -130,10 +130,10 @@ def target(name: str, settings: Target, row: Mapping[str, Any]) -> dict[str, Any
     }
 
 
-def stats(found: Mapping[str, Any]) -> dict[str, Any]:
-    """The totals as the store tells them."""
+def stats(found: Mapping[str, Any], *, portals: Mapping[str, str]) -> dict[str, Any]:
+    """The totals as the store tells them, and whether each portal's authorisation works."""
     rows = {name: {**row, "held_until": _instant(row["held_until"])} for name, row in found["targets"].items()}
-    return {**found, "targets": rows}
+    return {**found, "portals": dict(portals), "targets": rows}
 
 
 def quarantined(one: Quarantined, *, whole: bool) -> dict[str, Any]:

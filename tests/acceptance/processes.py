@@ -49,7 +49,8 @@ def descendants(pid: int) -> set[int]:
 
 
 def command_of(pid: int) -> str:
-    answer = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    """Its whole command line, however narrow the terminal is that ps believes in."""
+    answer = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return answer.stdout.strip()
 
 

@@ -45,6 +45,7 @@ def test_the_story_holds(tmp_path: Path) -> None:
     assert counts["payroll"]["unique_keys"] == counts["payroll"]["accepted"] == counts["delivered"]["hours"]
     assert counts["payroll"]["requests"] == counts["payroll"]["accepted"] + 3
     assert "18 of 18 expectations hold" in done.stderr
+    assert "$ relay replay plan --target hours --reason 'payroll is repaired'\n" in done.stderr
     assert leftovers(tmp_path) == []
 
 
@@ -92,6 +93,17 @@ def test_ctrl_c_in_the_story_leaves_no_process(tmp_path: Path) -> None:
         assert demo.process.wait(30) == 130, demo.text
         until(lambda: not any(map(alive, below)), "every process to be gone", patience=5)
         assert leftovers(tmp_path) == []
+
+
+def test_the_simulator_says_how_to_reach_it(tmp_path: Path) -> None:
+    """One JSON object with addresses and development values, before it serves until it is stopped."""
+    with Running("simulator", "--port", "0", "--json", environ=demo_environment(tmp_path), folder=tmp_path) as running:
+        until(lambda: running.text.endswith("\n"), "what it says")
+        told = json.loads(running.text)
+        assert told["slack_url"].startswith(f"{told['url']}/slack/")
+        assert {one["id"] for one in told["portals"]} == {4100001, 4100002}
+        running.process.terminate()
+        assert running.process.wait(20) == 0
 
 
 def test_it_refuses_production(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from relay.store.server import EmbeddedServer
 from tests.acceptance.processes import RELAY, Running, alive, command_of, environment, until
 
 pytestmark = pytest.mark.timeout(120)
@@ -151,6 +152,43 @@ def test_a_second_one_on_the_same_data_is_refused(up: Up) -> None:
     )
     assert second.returncode == 2
     assert "RELAY_DATA_DIR" in second.stderr
+
+
+def test_a_second_one_in_the_same_folder_is_told_what_is_in_the_way(up: Up) -> None:
+    """Its port is taken too, but by the first one: that is what has to be said."""
+    second = up.relay("up", "--port", str(up.port))
+    assert second.returncode == 2
+    assert "a `relay up` runs already with the store in" in second.stderr
+    assert "RELAY_DATA_DIR" in second.stderr
+
+
+def test_a_redis_that_is_away_is_waited_for_and_told_once(tmp_path: Path) -> None:
+    """No line every five seconds: once when it does not answer, once when it does; then all is started."""
+    (tmp_path / "relay.toml").write_text(CONFIG, encoding="utf-8")
+    store = EmbeddedServer(tmp_path / "redis", appendfsync="everysec")
+    url = store.start()
+    store.stop()
+    port = free_port()
+    environ = environment(
+        RELAY_CONFIG=str(tmp_path / "relay.toml"),
+        RELAY_DATA_DIR=str(tmp_path / "data"),
+        TEST_SOURCE_SECRET=SECRET,
+        REDIS_URL=url,
+    )
+    with Running("up", "--port", str(port), environ=environ, folder=tmp_path) as running:
+        until(lambda: "waiting for it" in running.text, "a word about it")
+        until(lambda: not running.below(), "nothing to run yet")
+        assert "the store that REDIS_URL names does not answer" in running.text
+        assert "next: start that Redis, or correct REDIS_URL" in running.text
+        try:
+            store.start()
+            until(lambda: "the store answers now" in running.text, "another word")
+            until(lambda: running.text.count("service.started") == 2, "receiver and worker")
+            assert running.text.count("does not answer") == 1
+            running.process.send_signal(signal.SIGTERM)
+            assert running.process.wait(40) == 0, running.text
+        finally:
+            store.stop()
 
 
 def test_a_taken_port_is_refused_before_anything_starts(up: Up, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,12 @@ type = "webhook"
 url = "https://payroll.example/hooks"
 signing_secret = "env:TEST_SIGNING_SECRET"
 events = ["planday.*"]
+"""
+PORTAL = """
+[portals.bistro]
+id = 4100001
+client_id = "an-app"
+refresh_token = "env:TEST_TOKEN"
 """
 LANE = Lane(target="hours", concurrency=10, per_second=None, burst=1, limiter="hours", dedupes=True)
 EVENT = event_id("planday", "sender-1")
@@ -93,10 +100,18 @@ async def settle_all(services: Services, state: DeliveryState, outcome: Outcome)
         )
 
 
+@pytest.fixture(autouse=True)
+def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whatever configuration this folder and this shell have, the tests see none of it."""
+    for name in list(os.environ):
+        if name.startswith("RELAY_") or name in ("REDIS_URL", "PORT"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
-def relay(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+def relay(environ: dict[str, str]) -> Callable[..., Result]:
     """`relay ...` in this environment."""
-    monkeypatch.delenv("REDIS_URL", raising=False)
     return lambda *arguments: CliRunner().invoke(app, list(arguments), prog_name="relay", env=environ)
 
 
@@ -128,7 +143,7 @@ def test_lists_are_tables_for_people(relay: Callable[..., Result]) -> None:
     """A heading, a line per row on stdout; what else there is to say on stderr."""
     result = relay("events", "list", "--limit", "1")
     assert result.stdout.splitlines()[0].split() == [
-        "accepted", "event", "type", "subject", "portal", "state", "targets"
+        "accepted", "(UTC)", "event", "type", "subject", "portal", "state", "targets"
     ]  # fmt: skip
     assert len(result.stdout.splitlines()) == 2
     assert result.stderr.startswith("more: add --cursor ")
@@ -154,6 +169,14 @@ def test_what_is_not_there_is_exit_code_4(relay: Callable[..., Result]) -> None:
         assert result.stderr.startswith("error: ")
 
 
+def test_a_target_that_nobody_knows_is_not_found(relay: Callable[..., Result]) -> None:
+    """A typing mistake is not an empty list: exit code 4, and which there are."""
+    for arguments in (("events", "list"), ("deliveries", "list"), ("replay", "plan")):
+        result = relay(*arguments, "--target", "huors")
+        assert (result.exit_code, result.stdout) == (4, ""), (arguments, result.output)
+        assert "there is no target huors; there are hours" in result.stderr
+
+
 def test_dead_deliveries_are_found_and_counted(relay: Callable[..., Result]) -> None:
     """The list, one with its attempts, the totals, and an exit code for monitoring."""
     (row,) = told(relay("deliveries", "list", "--state", "dead", "--json"))["deliveries"]
@@ -175,6 +198,9 @@ def test_targets_are_paused_and_resumed(relay: Callable[..., Result]) -> None:
     assert told(relay("targets", "resume", "hours", "--json"))["changed"] is True
     assert told(relay("targets", "resume", "hours", "--json"))["changed"] is False
     assert "hours" in relay("targets", "list").stdout
+    paused = relay("targets", "pause", "hours")
+    assert (paused.stdout, paused.stderr) == ("", "hours is paused\n"), "the answer alone, no log line beside it"
+    assert "relay replay plan --target hours" in relay("targets", "resume", "hours").stderr, "one delivery is dead"
 
 
 def test_what_was_quarantined_is_shown_without_its_escapes(relay: Callable[..., Result]) -> None:
@@ -197,6 +223,27 @@ def test_portals_are_listed_without_a_store(relay: Callable[..., Result], tmp_pa
     result = CliRunner().invoke(app, ["portals", "list", "--json"], env={"RELAY_DATA_DIR": str(tmp_path)})
     assert told(result) == {"portals": []}
     assert told(relay("portals", "check", "--json")) == {"ok": True, "portals": []}
+    (tmp_path / "relay.toml").write_text(PORTAL, encoding="utf-8")
+    alone = {"RELAY_CONFIG": str(tmp_path / "relay.toml"), "RELAY_DATA_DIR": str(tmp_path)}
+    (row,) = told(CliRunner().invoke(app, ["portals", "list", "--json"], env=alone))["portals"]
+    assert (row["name"], row["authorisation"]) == ("bistro", None)
+
+
+async def lose(services: Services) -> None:
+    await services.shared.save_token(4100001, {"lost_since": "1790000000.0", "lost_why": "refused"})
+
+
+def test_a_lost_authorisation_is_told_where_one_looks(environ: dict[str, str], tmp_path: Path) -> None:
+    """Its events wait without end, so the list of portals and the totals say so."""
+    (tmp_path / "relay.toml").write_text(PORTAL, encoding="utf-8")
+    environ = {**environ, "RELAY_CONFIG": str(tmp_path / "relay.toml")}
+    asyncio.run(in_services(environ, lose))
+    listed = CliRunner().invoke(app, ["portals", "list"], env=environ)
+    assert listed.stdout.split()[-1] == "lost"
+    assert "relay portals check" in listed.stderr
+    stats = CliRunner().invoke(app, ["stats"], env=environ)
+    assert "bistro  lost" in stats.stdout
+    assert told(CliRunner().invoke(app, ["stats", "--json"], env=environ))["portals"] == {"bistro": "lost"}
 
 
 def test_a_plan_is_made_shown_and_run_once(relay: Callable[..., Result], environ: dict[str, str]) -> None:
@@ -210,16 +257,39 @@ def test_a_plan_is_made_shown_and_run_once(relay: Callable[..., Result], environ
     assert (again.exit_code, "started before" in again.stderr) == (1, True)
     status = relay("replay", "status", plan["id"])
     assert "0 of 1" in status.stdout
+    assert plan["id"] in [one["id"] for one in told(relay("replay", "status", "--json"))["plans"]]
+    listed = {line.split()[2]: line.split()[3] for line in relay("replay", "status").stdout.splitlines()[1:]}
+    assert listed[plan["id"]] == "running"
     # No worker runs here, so the delivery is still dead: a person may send it again.
-    assert told(relay("deliveries", "retry", EVENT, "--json"))["deliveries"][0]["state"] == "waiting"
+    relay("targets", "pause", "hours", "--reason", "books close")
+    opened = relay("deliveries", "retry", EVENT)
+    assert (opened.exit_code, "waiting" in opened.stdout) == (0, True)
+    assert "hours is paused (books close), so this waits until: relay targets resume hours" in opened.stderr
+    relay("targets", "resume", "hours")
     asyncio.run(in_services(environ, lambda services: settle_all(services, DeliveryState.DELIVERED, Outcome.DELIVERED)))
     assert relay("deliveries", "retry", EVENT, "hours").exit_code == 1
     forced = relay("deliveries", "retry", EVENT, "hours", "--force", "--reason", "they lost it")
     assert (forced.exit_code, "waiting" in forced.stdout) == (0, True)
-    assert relay("deliveries", "cancel", EVENT, "hours").exit_code == 1
+    assert relay("deliveries", "cancel", EVENT, "hours").exit_code == 2
     ended = told(relay("deliveries", "cancel", EVENT, "hours", "--reason", "they found it", "--json"))
     assert ended["state"] == "cancelled"
     assert relay("deliveries", "retry", EVENT, "hours").exit_code == 0
+
+
+def test_the_time_of_the_next_try_is_listed(relay: Callable[..., Result]) -> None:
+    """Where something waits, a list says until when, in UTC."""
+    lines = relay("deliveries", "list").stdout.splitlines()
+    assert "next try (UTC)" in lines[0]
+    at = lines[0].index("next try (UTC)")
+    assert any(line[at : at + 4].isdigit() for line in lines[1:]), lines
+
+
+def test_totals_say_since_when(relay: Callable[..., Result]) -> None:
+    """What was counted since the beginning is not what is there now."""
+    blocks = [block.splitlines() for block in relay("stats").stdout.split("\n\n")]
+    assert [block[0] for block in blocks[:2]] == ["since the beginning", "now"]
+    assert any(line.startswith("accepted") for line in blocks[0])
+    assert any(line.startswith("open") for line in blocks[1])
 
 
 def test_check_counts_what_left_the_configuration(environ: dict[str, str], tmp_path: Path) -> None:
@@ -232,6 +302,7 @@ def test_check_counts_what_left_the_configuration(environ: dict[str, str], tmp_p
     findings = {one["where"]: one for one in json.loads(result.stdout)["findings"]}
     assert findings["targets.hours"]["message"].startswith("1 delivery waits for this target")
     assert findings["workers"]["level"] == "warning"
+    assert {"where": "store", "what": "fit to hold events"} in json.loads(result.stdout)["verified"]
 
 
 def test_a_target_of_a_closed_network_is_a_finding(environ: dict[str, str], tmp_path: Path) -> None:

@@ -198,8 +198,12 @@ async def test_a_configured_token_of_another_portal_reads_nothing(world: World) 
     with pytest.raises(AuthorizationLost, match="another portal"):
         await look(world, planday)
     assert set(world.asked()) == {TOKEN, "/portal/v1.0/info"}
-    with pytest.raises(WrongPortal):
+    with pytest.raises(WrongPortal) as caught:
         await planday.check("bistro")
+    assert str(caught.value) == (
+        f"portal bistro: the token belongs to another portal (id {HARBOUR}), not to {BISTRO}: "
+        "`id` and `refresh_token` of two portals are mixed up"
+    )
 
 
 async def test_the_configs_token_wins_again_when_it_changes(world: World) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import typer
 
-from relay.cli import signed
+from relay.cli import signed, trigger
+from relay.cli.http import Answer
 from relay.cli.trigger import build, message_id, parse_sets
 from relay.envelope import CLOUDEVENT, parse
 from relay.settings import Secret, Source
@@ -79,6 +80,23 @@ def test_what_it_builds_is_an_event(type_: str, subject: str) -> None:
         fresh_id=lambda: "fresh",
     )
     assert (event.type, event.subject, event.portal, event.sender_id) == (type_, subject, 4100001, "cli-1")
+
+
+@pytest.mark.parametrize(("status", "word"), [(401, "another secret of sources.planday"), (503, "does not answer")])
+def test_a_refusal_has_a_next_step(status: int, word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The receiver never says which check failed; the person at the prompt is told where to look."""
+    trigger._print("http://x", {"type": "a.b", "subject": "a/1"}, Answer(status, {"status": status}), source="planday")
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "next: " in told.err
+    assert word in told.err
+
+
+def test_what_was_taken_can_be_followed(capsys: pytest.CaptureFixture[str]) -> None:
+    """202 is not the end: a duplicate change, say, shows only later."""
+    answer = Answer(202, {"events": [{"id": "evt_1", "duplicate": False}]})
+    trigger._print("http://x", {"type": "a.b", "subject": "a/1"}, answer, source="planday")
+    assert "relay events explain evt_1" in capsys.readouterr().err
 
 
 def test_sets_are_attributes_and_data() -> None:

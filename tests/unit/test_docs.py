@@ -17,7 +17,9 @@ import pytest
 import typer.main
 
 from relay.messages import Messages
+from relay.messages.catalogue import EVENTS
 from relay.settings import load_mapping
+from relay.settings.environ import PLAIN, SECTIONS
 from relay.signing import check_secrets
 from relay.targets import build_all
 
@@ -137,6 +139,72 @@ def test_the_sample_of_the_readme_is_the_tested_one() -> None:
     """docs/sending.md has it, and tests/unit/test_signing.py runs it from there."""
     (sample,) = blocks(ROOT / "docs/sending.md", "bash")
     assert blocks(ROOT / "README.md", "bash") == [sample]
+
+
+def test_the_configuration_for_the_simulator_is_ready() -> None:
+    """What docs/simulator.md has loads as it stands, with what `relay simulator` says when it starts."""
+    from relay.cli.simulating import facts
+
+    page = ROOT / "docs/simulator.md"
+    (config,) = blocks(page, "toml")
+    (environ,) = [
+        dict(line.split("=", 1) for line in body.splitlines())
+        for body in blocks(page, "sh")
+        if body.startswith("PLANDAY_SOURCE_SECRET=")
+    ]
+    told = facts("http://127.0.0.1:8710")
+    settings = load_mapping(tomllib.loads(config), environ=environ)
+    assert check_secrets(settings.sources["planday"]) == []
+    assert settings.sources["planday"].secrets[0].reveal() == told["source_secret"]
+    portal = settings.portals["bistro"]
+    assert {"id": portal.id, "refresh_token": portal.refresh_token.reveal()} in told["portals"]
+    assert (portal.client_id.reveal(), portal.api_url) == (told["client_id"], told["url"])
+    assert settings.targets["ops-slack"].url.reveal() == told["slack_url"]
+    assert settings.targets["hours"].url.reveal() == told["payroll_url"]
+    assert environ["HOURS_SIGNING_SECRET"] == told["payroll_secret"]
+    assert len(build_all(settings.targets, messages=Messages())) == 2
+    table = prose(page)
+    for one in told["portals"]:
+        assert f"{one['id']}" in table
+        assert f"`{one['refresh_token']}`" in table
+
+
+def test_every_type_of_event_is_listed() -> None:
+    """docs/targets.md is where the patterns of a target are looked up."""
+    page = (ROOT / "docs/targets.md").read_text(encoding="utf-8")
+    for stem, verbs in EVENTS.items():
+        if stem.startswith("planday."):
+            assert f"| `{stem}` | {', '.join(f'`{verb}`' for verb in verbs)} |" in page
+
+
+def test_samples_name_no_variable_of_ours() -> None:
+    """A variable that starts with RELAY_ and sets nothing stops every command in that shell."""
+    known = re.compile(rf"({'|'.join(PLAIN)}|RELAY_({'|'.join(map(str.upper, SECTIONS))})__\w+)$")
+    wrong = [
+        f"{page.name}: {name}"
+        for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+        for _, _, body in _FENCED.findall(page.read_text(encoding="utf-8"))
+        for name in re.findall(r"\bRELAY_\w+", body)
+        if not known.match(name)
+    ]
+    assert wrong == []
+
+
+def test_every_unit_waits_long_enough_and_comes_from_a_clone() -> None:
+    """Nobody can install a package of this name from an index, and a stop takes up to 40 s."""
+    units = sorted((ROOT / "deploy").glob("*.service"))
+    assert {unit.stem for unit in units} == {"planday-relay", "planday-relay-web", "planday-relay-worker"}
+    for unit in units:
+        text = unit.read_text(encoding="utf-8")
+        assert "pip install planday-relay" not in text
+        for line in ("TimeoutStopSec=40s", "RestartPreventExitStatus=2", "StartLimitIntervalSec=0"):
+            assert f"\n{line}\n" in text, (unit.name, line)
+
+
+def test_files_with_secrets_and_places_are_not_kept() -> None:
+    """What the README has somebody write is never added by mistake."""
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert {"relay.env", "config/relay.toml", "deploy/relay.env", ".relay/"} <= set(ignored)
 
 
 def test_every_test_that_a_page_names_exists() -> None:

@@ -43,7 +43,7 @@ def test_every_state_of_an_event_has_a_sentence(state: EventState) -> None:
     """It begins with what the event is and when it came, and goes on with where it stands."""
     sentences = explain(replace(RECORD, state=state, reason="why", duplicate_of="evt_0"), (), {}, AROUND)
     assert sentences[0] == (
-        "planday.shift.updated of shift/7 in portal 4100001 came from planday "
+        "Event planday.shift.updated of shift/7 in portal 4100001 came from planday "
         "and was accepted at 2026-09-21 14:10:20 UTC (3 min ago)."
     )
     assert len(sentences) == (1 if state is EventState.ROUTED else 2)
@@ -79,15 +79,15 @@ def test_an_event_says_what_it_waits_for(changes: dict[str, Any], around: dict[s
 @pytest.mark.parametrize(
     ("changes", "around", "expected"),
     [
-        ({}, {}, "2 attempts failed, last: HTTP 503. due now"),
-        ({"due_at": NOW + 300}, {}, "attempt 3 is due at 2026-09-21 14:18:20 UTC (in 5 min)"),
+        ({}, {}, "hours: 2 attempts failed, the last with: HTTP 503. Due now; it"),
+        ({"due_at": NOW + 300}, {}, "Attempt 3 is due at 2026-09-21 14:18:20 UTC (in 5 min)"),
         ({}, {"paused": {"hours": "401"}}, "the target is paused (401); resume it"),
         ({}, {"held": {"hours": NOW + 7200}}, "asked to be left alone; tried again at"),
         ({}, {"ahead": {"hours": Ahead(event="evt_0", state="parked")}}, "evt_0 (parked: a person has to decide"),
-        ({}, {"ahead": {"hours": Ahead(event="evt_0", state="waiting")}}, "waits behind evt_0: changes"),
+        ({}, {"ahead": {"hours": Ahead(event="evt_0", state="waiting")}}, "Waits behind evt_0: changes"),
         ({}, {"targets": frozenset()}, "not in the configuration any more"),
         ({}, {"workers": 0}, "No worker is running"),
-        ({"round": 2, "replay": "plan_1"}, {}, "opened again by plan_1, this is round 2."),
+        ({"round": 2, "replay": "plan_1"}, {}, "hours: opened again by plan_1, this is round 2. 2 attempts failed"),
     ],
 )
 def test_a_waiting_delivery_says_what_it_waits_for(

@@ -428,6 +428,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, variable: str, text:
         ("RELAY_PORT_8000_TCP_ADDR", "10.0.0.1", None),
         ("RELAY_ENCRYPTION_KEYS", f"{KEY},{KEY}", None),
         ("RELAY_CATS__X", "", None),
+        ("RELAY_ENV", "production", None),
         ("OTHER__X", "1", None),
     ],
 )
@@ -451,7 +452,10 @@ def test_where_the_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.Monkey
         path.write_text(f"\ufeff[relay]\nport = {port}\n", encoding="utf-8")
     assert load({}).relay.port == 1
     assert load({"RELAY_CONFIG": "named.toml"}).relay.port == 2
-    assert load({"RELAY_CONFIG": "named.toml"}, Path("passed.toml")).relay.port == 3
+    named = load({"RELAY_CONFIG": "named.toml", "RELAY_DATA_DIR": "data"}, Path("passed.toml"))
+    assert named.relay.port == 3
+    # Whole paths: what a message names is found from any folder.
+    assert (named.environment.config_path, named.environment.data_dir) == (tmp_path / "passed.toml", tmp_path / "data")
 
 
 @pytest.mark.parametrize(
@@ -460,8 +464,8 @@ def test_where_the_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.Monkey
         (None, "there is no such file; copy config/relay.example.toml or set RELAY_CONFIG"),
         (b"[relay\n", "is not TOML: "),
         (b"[relay]\nport = 1\nport = 2\n", "is not TOML: "),
-        (b"\xff\xfe", "cannot be read: UnicodeDecodeError"),
-        (b"[relay]\nport = " + b"1" * 5000, "cannot be read: ValueError"),
+        (b"\xff\xfe", "is not text in UTF-8"),
+        (b"[relay]\nport = " + b"1" * 5000, "holds something that cannot be read"),
     ],
 )
 def test_a_file_that_cannot_be_read(tmp_path: Path, content: bytes | None, says: str) -> None:
@@ -487,9 +491,9 @@ def test_secrets_from_files_are_found_beside_the_configuration(tmp_path: Path) -
     assert [secret.reveal() for secret in secrets] == ["whsec_abc", " kept spaces ", "x"]
     file.write_text('[sources.s]\nsecrets = ["file:empty", "file:gone", "file:."]\n', encoding="utf-8")
     assert faults_of_file(file, {}) == [
-        "sources.s.secrets.0: the file empty is empty",
-        "sources.s.secrets.1: the file gone cannot be read: FileNotFoundError",
-        "sources.s.secrets.2: the file . cannot be read: IsADirectoryError",
+        f"sources.s.secrets.0: {tmp_path}/empty: is empty",
+        f"sources.s.secrets.1: {tmp_path}/gone: there is no such file",
+        f"sources.s.secrets.2: {tmp_path}: is a folder, not a file",
     ]
 
 

@@ -542,7 +542,7 @@ def test_a_signing_sample_of_the_docs_is_accepted(language: str, tmp_path: Path,
     run = command(language, tmp_path)
     secret = new_secret(random=lambda size: bytes([0, 10, 13, 32, 255, 254] + [7] * (size - 6)))
     host, port = str(recorder.server_address[0]), recorder.server_port
-    environ = {**os.environ, "RELAY_URL": f"http://{host}:{port}/in/planday", "RELAY_SECRET": secret}
+    environ = {**os.environ, "INBOUND_URL": f"http://{host}:{port}/in/planday", "SENDER_SECRET": secret}
     environ = {name: value for name, value in environ.items() if "proxy" not in name.lower()}
     for _ in range(2):
         done = subprocess.run(run, env=environ, capture_output=True, text=True, timeout=60, check=False)

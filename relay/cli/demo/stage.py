@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from relay.cli.simulating import SLACK_PATH
 from relay.cli.supervise import Program, Supervisor, log_file
 from relay.errors import ConfigError, Fault, StoreError
 from relay.settings import Settings, load
@@ -129,7 +130,7 @@ def _write(folder: Path, *, simulator: int, receiver: int) -> None:
         "planday-source": EMIT_SECRET,
         "bistro-token": bistro,
         "harbour-token": harbour,
-        "slack-url": f"http://127.0.0.1:{simulator}/slack/services/T000DEMO/B000DEMO/stand-in-for-slack",
+        "slack-url": f"http://127.0.0.1:{simulator}{SLACK_PATH}",
         "hours-signing": PAYROLL_SECRET,
     }.items():
         (folder / "secrets" / name).write_text(value + "\n", encoding="utf-8")

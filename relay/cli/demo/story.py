@@ -82,8 +82,9 @@ class Story:
         await self.standins.repair()
         self.voice.line()
         self.voice.line("   Payroll is repaired. A plan says what would be sent again; nothing is sent by it.", "dim")
-        self.voice.command(f"replay plan --target {PAYROLL}")
-        facts = await self.services.replays.plan(PlanRequest(target=PAYROLL, by="demo", reason="payroll is repaired"))
+        reason = "payroll is repaired"
+        self.voice.command(f"replay plan --target {PAYROLL} --reason '{reason}'")
+        facts = await self.services.replays.plan(PlanRequest(target=PAYROLL, by="demo", reason=reason))
         replay.print_plan(facts)
         await asyncio.sleep(2 * self.pace)
 
