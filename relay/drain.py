@@ -38,6 +38,9 @@ class Pace:
     """Longest wait between two looks."""
 
 
+_AFTER_OUTAGE = 1.0
+
+
 async def ended(*tasks: asyncio.Task[None]) -> None:
     """Cancel tasks and wait until they are gone.
 
@@ -115,8 +118,10 @@ class Drain:
         self._turn = (self._turn + 1) % max(len(lanes), 1)
         try:
             if self._away:
-                # Ours are the leases that ran out while the store was away: ours first, or what was sent is sent again.
+                # Leases ran out while the store was away. Ours first, and a moment for the other drains to do the same,
+                # or what they have sent would be taken from them and sent again.
                 await self._renew()
+                await self._outside.sleep(_AFTER_OUTAGE)
                 self._away = False
             claim = await self._store.claim(
                 lanes[self._turn :] + lanes[: self._turn],

@@ -146,6 +146,19 @@ async def test_a_token_that_cannot_be_tried_now_waits(world: World) -> None:
     assert (await newer.status("bistro")).configured.word == "in force"
 
 
+async def test_a_token_that_buys_what_the_api_refuses_is_not_taken(world: World) -> None:
+    """The identity server's word is not enough: the account behind a token may be switched off."""
+    worker = world.planday()
+    await look(world, worker)
+    stale = world.planday(token=another_token(world))
+    identity = world.simulator.identity
+    identity.authorisations[-2].fate = "api-401"
+    check = await stale.check("bistro")
+    assert check.problem is not None
+    assert "(401)" in check.problem
+    await goes_on(world, worker, stale)
+
+
 async def test_a_dead_authorisation_and_a_refused_token_are_lost(world: World) -> None:
     """As before; both reasons are told, and the stored one is tried again when an operator asks."""
     worker = world.planday()
@@ -288,6 +301,31 @@ async def test_a_candidate_that_rotates_survives_a_portal_that_does_not_answer(w
     await look(world, world.planday(token=fresh))
     assert (await newer.status("bistro")).configured.word == "in force"
     assert "400" not in asked_with(world)
+
+
+async def test_a_kept_successor_that_is_refused_gives_way_to_the_configured_token(world: World) -> None:
+    """What an earlier try left behind goes first, and is not the last word."""
+    await look(world, world.planday())
+    fresh = another_token(world)
+    newer = world.planday(token=fresh)
+    fingerprint = newer.client("bistro").auth._candidate.fingerprint
+    await world.shared.save_token(BISTRO, {f"pending:{fingerprint}": world.cipher.encrypt("no such token")})
+    await look(world, newer)
+    assert asked_with(world) == ["200", "400", "200"]
+    assert (await newer.client("bistro").auth.state()).pending == {}
+
+
+@pytest.mark.usefixtures("rotating")
+async def test_an_entered_token_of_another_portal_costs_that_portal_nothing(world: World) -> None:
+    """Refused here; what Planday made of it there is what the other portal goes on with."""
+    worker = world.planday()
+    await look(world, worker)
+    await look(world, worker, portal=HARBOUR)
+    with pytest.raises(WrongPortal, match=str(HARBOUR)):
+        await worker.set_token("bistro", world.simulator.authorisation(HARBOUR).refresh_token)
+    world.clock.advance(3600)
+    await look(world, worker, portal=HARBOUR)
+    await goes_on(world, worker)
 
 
 async def test_a_mixed_up_first_start_loses_no_token(world: World) -> None:
