@@ -151,8 +151,7 @@ async def test_a_token_that_buys_what_the_api_refuses_is_not_taken(world: World)
     worker = world.planday()
     await look(world, worker)
     stale = world.planday(token=another_token(world))
-    identity = world.simulator.identity
-    identity.authorisations[-2].fate = "api-401"
+    world.simulator.faults.add(Fault("/portal/*", "status", status=401, count=2))
     check = await stale.check("bistro")
     assert check.problem is not None
     assert "(401)" in check.problem
