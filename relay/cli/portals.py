@@ -97,7 +97,10 @@ async def checked(services: Services, name: str) -> dict[str, Any]:
     """What Planday says of one portal; a dead authorisation is a finding, no answer at all is one too."""
     try:
         return await services.check_portal(name)
-    except (AuthorizationLost, WrongPortal) as error:
+    except WrongPortal as error:
+        remedy = f"give portals.{name} the token of the portal whose id it names"
+        return {"ok": False, "name": name, "error": str(error), "remedy": remedy}
+    except AuthorizationLost as error:
         return {"ok": False, "name": name, "error": str(error), "remedy": "let an administrator authorise again"}
     except PlandayError as error:
         return _failed(name, services.settings.portals[name], error)

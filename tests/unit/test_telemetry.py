@@ -178,12 +178,12 @@ def test_the_context_is_on_every_line_within(make: Make) -> None:
     telemetry, out = make()
     with telemetry.context(event_id=EVENT, delivery=f"{EVENT}:hours"):
         telemetry.record(told.StoreTrouble(reason="slow"))
-        logging.getLogger("some.library").warning("hm")
+        logging.getLogger("a.dependency").warning("hm")
     telemetry.record(told.StoreTrouble(reason="slow"))
     first, second, third = lines(out)
     assert first["event_id"] == second["event_id"] == EVENT
     assert second["delivery"] == f"{EVENT}:hours"
-    assert second["logger"] == "some.library"
+    assert second["logger"] == "a.dependency"
     assert "event_id" not in third
 
 
@@ -444,13 +444,13 @@ def log_everything(telemetry: Telemetry, text: str) -> None:
         raise_with(text)
     except StoreUnavailable as error:
         telemetry.record(told.OwnFault(where="process", error=error))
-        for name in ("some.library", "uvicorn.error", "asyncio"):
+        for name in ("a.dependency", "uvicorn.error", "asyncio"):
             logging.getLogger(name).exception("it failed\nfuture: <Task exception=%r>", error)
     for name in ("httpx", "httpcore.connection", "aiohttp.client", "uvicorn.access", "arq.worker", "redis"):
         logging.getLogger(name).info("HTTP Request: POST %s", text)
         logging.getLogger(name).warning("trouble with %s", text, extra={"token": text})
-    logging.getLogger("some.library").error("broken %d arguments", text)
-    logging.getLogger("some.library").error({"url": text}, stack_info=True)
+    logging.getLogger("a.dependency").error("broken %d arguments", text)
+    logging.getLogger("a.dependency").error({"url": text}, stack_info=True)
     warnings.warn(f"careful with {text}", UserWarning, stacklevel=1)
     with telemetry.context(delivery=text):
         telemetry.record(ATTEMPT)
