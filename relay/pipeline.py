@@ -178,7 +178,7 @@ class Pipeline:
             envelope=pydantic_core.to_json(envelope),
             targets=routing.matched,
             refusals=routing.refused,
-            stripped=None if event.received is None else replace(event, received=None).to_json(),
+            stripped=_without_sender_words(event),
             strip=not keep.received,
             version=_version(event, enrichment),
             undone=opposites(event.type),
@@ -381,6 +381,13 @@ class Pipeline:
         if repaired:
             self._outside.record(telemetry.LeaseReleased(kind="event", count=repaired))
         return repaired, parked
+
+
+def _without_sender_words(event: Event) -> bytes | None:
+    """The record without what its sender wrote freely, None when there is nothing of that kind."""
+    if event.received is None and not event.extensions:
+        return None
+    return replace(event, received=None, extensions={}).to_json()
 
 
 def _version(event: Event, enrichment: Enrichment) -> str | None:

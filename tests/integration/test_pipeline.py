@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from dataclasses import replace
 
 import pydantic_core
 import pytest
@@ -478,6 +479,23 @@ async def test_class_f_and_foreign_words_do_not_stay(
     await relay.work_until_done()
     assert b"MARKER-H" in await command(redis_client, "GET", store.keys.body(first.id))
     assert b"MARKER-H" not in await command(redis_client, "GET", store.keys.body(second.id))
+
+
+async def test_a_senders_own_attributes_stay_only_where_someone_may_have_them(
+    store: Store, redis_client: aioredis.Redis, clock: FakeClock
+) -> None:
+    """Extension attributes are free words like `data`: neither envelope nor record keeps them for nobody."""
+    relay = Relay(store, clock, hours={})
+    one = replace(event(), extensions={"comment": "MARKER-H-comment"})
+    await store.accept([one], now=clock())
+    await relay.work()
+    assert b"MARKER" not in await command(redis_client, "GET", store.keys.body(one.id))
+
+    relay = Relay(store, clock, hours={"fields": ["*"]})
+    two = replace(event("2"), extensions={"comment": "MARKER-H-comment"})
+    await store.accept([two], now=clock())
+    await relay.work()
+    assert b"MARKER" in await command(redis_client, "GET", store.keys.body(two.id))
 
 
 async def test_a_dead_authorisation_is_told_once_per_portal(store: Store, clock: FakeClock) -> None:

@@ -2,7 +2,7 @@
 -- Atomic and fenced because a second worker may hold the event by now, and because an event must never be
 -- routed in part.
 --
--- ARGV: prefix, now, then per event: id, token, envelope (JSON), record without the sender's data ('' = as it is),
+-- ARGV: prefix, now, then per event: id, token, envelope (JSON), record without the sender's words ('' = as it is),
 --       whether that is what stays (1/0; of a duplicate it always is), refusals (JSON), version ('' = none), types that this one undoes (joined by a blank), number of targets, targets...
 -- Returns: per event 'routed', 'unrouted', 'lost' (somebody else holds it), or the id of the event that it doubles.
 
