@@ -94,8 +94,8 @@ class Claim:
 class Finished:
     """A handled event: what to keep, and whom it goes to (nobody: it ends unrouted).
 
-    `stripped` is the record without the sender's own words, None where there are none; it stays in place of the record when
-    `strip` says so, and in any case when the event turns out to double another.
+    `stripped` is the record without the sender's own words, None where there are none; it stays in place of the record
+    when `strip` says so, and in any case when the event turns out to double another.
     """
 
     id: str
