@@ -6,7 +6,6 @@ All times are seconds since 1970 (UTC) as floats inside the relay, and RFC 3339 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -88,12 +87,6 @@ def idempotency_key(event: str, target: str) -> str:
     return f"rly_{digest.hexdigest()}"
 
 
-def content_version(*, modified: str | None, content: Any) -> str:
-    """A short hash of what a record looked like: its modified time, where it has one, and what we keep of it."""
-    body = json.dumps({"m": modified, "c": content}, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.blake2b(body.encode(), digest_size=10).hexdigest()
-
-
 def opposites(type_: str) -> tuple[str, ...]:
     """The full type names that `type_` undoes, so that they count as new when they come again."""
     stem, _, verb = type_.rpartition(".")
@@ -106,11 +99,56 @@ def rfc3339(at: float) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What the change feed saw, and so what its event stands for: Planday's own words, already cut to what may be kept.
+
+    `object` is the record as a list showed it, None after a deletion; `before` and `after` hold what differs (of a
+    deletion, all that was known), `changed` its names. `modified` and `version` identify the state, `read_at` (seconds)
+    is when the list was asked for. `links` are ids that only lead to related records.
+    """
+
+    object: Mapping[str, Any] | None
+    version: str
+    read_at: float
+    before: Mapping[str, Any] = field(default_factory=dict)
+    after: Mapping[str, Any] = field(default_factory=dict)
+    changed: tuple[str, ...] = ()
+    links: Mapping[str, Any] = field(default_factory=dict)
+    modified: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "obj": None if self.object is None else dict(self.object),
+            "v": self.version,
+            "at": self.read_at,
+            "before": dict(self.before),
+            "after": dict(self.after),
+            "changed": list(self.changed),
+            "links": dict(self.links),
+            "mod": self.modified,
+        }
+
+    @classmethod
+    def from_dict(cls, body: Mapping[str, Any]) -> Self:
+        return cls(
+            object=body["obj"],
+            version=body["v"],
+            read_at=body["at"],
+            before=body["before"],
+            after=body["after"],
+            changed=tuple(body["changed"]),
+            links=body["links"],
+            modified=body["mod"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One accepted event, before enrichment.
 
     `time` is when it happened, as the sender says (RFC 3339, UTC); `received_at` when we accepted it.
     `received` is the sender's own `data`: untrusted, class H, never mixed with what Planday says.
+    `seen` is what the change feed saw; an event of a sender has none.
     """
 
     id: str
@@ -125,6 +163,7 @@ class Event:
     origin: Origin = Origin.NATIVE
     received: Any = None
     extensions: Mapping[str, str] = field(default_factory=dict)
+    seen: Seen | None = None
 
     @property
     def subject(self) -> str:
@@ -136,8 +175,10 @@ class Event:
         return f"{self.portal}:{self.entity}:{self.entity_id}"
 
     def to_json(self) -> bytes:
+        seen = {} if self.seen is None else {"seen": self.seen.as_dict()}
         return pydantic_core.to_json(
             {
+                **seen,
                 "id": self.id,
                 "src": self.source,
                 "sid": self.sender_id,
@@ -169,12 +210,14 @@ class Event:
             origin=Origin(body["origin"]),
             received=body["data"],
             extensions=body["ext"],
+            seen=Seen.from_dict(body["seen"]) if body.get("seen") else None,
         )
 
 
 def enriched_envelope(event: Event, *, sequence: int, data: Mapping[str, Any]) -> dict[str, Any]:
     """The envelope as it goes out (before a target's field list): a valid CloudEvents 1.0 structured JSON object."""
-    record: Mapping[str, Any] = data.get("object") or {}
+    # What is gone is of the department and the person that it was of.
+    record: Mapping[str, Any] = data.get("object") or (data.get("changes") or {}).get("before") or {}
     department = record.get("departmentId") or record.get("primaryDepartmentId")
     employee = event.entity_id if event.entity == "employee" else record.get("employeeId")
     envelope: dict[str, Any] = {

@@ -17,7 +17,16 @@ _TIMES = {"dateTimeCreated": "A", "dateTimeModified": "A", "dateTimeDeleted": "A
 
 # kind -> field -> class. `start`, `end` and the like are ours: local time, zone, instant and a flag.
 KINDS: Mapping[str, Mapping[str, str]] = {
-    "portal": {"id": "A", "name": "A", "companyName": "A", "country": "A", "timeZone": "A"},
+    # `reason` and `since` are ours: about the authorisation.
+    "portal": {
+        "id": "A",
+        "name": "A",
+        "companyName": "A",
+        "country": "A",
+        "timeZone": "A",
+        "reason": "A",
+        "since": "A",
+    },
     "employee": {
         "id": "B",
         "firstName": "C",
@@ -92,6 +101,39 @@ KINDS: Mapping[str, Mapping[str, str]] = {
         "requestedAccounts": "G",
         "note": "H",
     },
+    "absence_record": {
+        "id": "A",
+        "employeeId": "B",
+        "status": "G",
+        "absencePeriod": "G",
+        "registrations": "G",
+        "note": "H",
+    },
+    # One row of a month's payroll; `line` (shift, supplement, salaried) and `isApproved` are ours, by where it stands.
+    "payroll_line": {
+        "id": "A",
+        "line": "A",
+        "isApproved": "A",
+        "employeeId": "B",
+        "departmentId": "A",
+        "employeeGroupId": "A",
+        "positionId": "A",
+        "shiftTypeId": "G",
+        "date": "A",
+        "startDateTime": "A",
+        "endDateTime": "A",
+        "start": "A",
+        "end": "A",
+        "shiftDuration": "E",
+        "salaryCode": "E",
+        "salary": "E",
+        "wage": "E",
+        "units": "E",
+        "name": "E",
+        "supplements": "E",
+        "breaks": "E",
+        "currencySymbol": "E",
+    },
     "department": {"id": "A", "name": "A", "number": "A"},
     "employee_group": {"id": "A", "name": "A"},
     "position": {"id": "A", "name": "A", "departmentId": "A", "employeeGroupId": "A", "isActive": "A"},
@@ -105,6 +147,22 @@ KINDS: Mapping[str, Mapping[str, str]] = {
         "payMonetary": "E",
     },
     "account_type": {"id": "G", "name": "G", "absenceType": "G", "unit": "G"},
+}
+
+# What does not count when two states of a record are told apart: fields that a list shows otherwise than a read by id
+# does (planday-api.md 6.4), our own times, and Planday's, which move without a change.
+_MOMENTS = frozenset({"dateTimeCreated", "dateTimeModified", "dateTimeDeleted", "start", "end"})
+LISTED_OTHERWISE = frozenset(
+    (
+        *("jobTitle", "hiredFrom", "workHours", "contractRulesRuleId", "supervisorId", "supervisorEmployeeId"),
+        *("countryId", "skillIds", "cellPhone", "phone"),
+    )
+)
+NOT_COMPARED: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(KINDS, _MOMENTS),
+    "employee": _MOMENTS | LISTED_OTHERWISE,
+    "punchclock_entry": _MOMENTS | {"shiftStart", "shiftEnd", "timeZone"},
+    "shift": _MOMENTS | {"deletedBy"},
 }
 
 # Class F, wherever it stands in what a sender pushed. Planday's own answers never get this far.
@@ -281,6 +339,10 @@ class Keep:
             data["object"] = _pick(record, self.fields(kind, ("object",)))
         if related := data.get("related"):
             data["related"] = {name: _pick(one, self.fields(name, ("related", name))) for name, one in related.items()}
+        if changes := data.get("changes"):
+            kept = self.fields(str(envelope["subject"]).partition("/")[0], ("object",))
+            data["changes"] = {side: _pick(fields, kept) for side, fields in changes.items()}
+            data["changed"] = [name for name in data["changed"] if name in kept]
         if not self.received:
             data.pop("received", None)
             # Whatever else a sender added to the envelope is its words too.

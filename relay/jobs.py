@@ -31,6 +31,7 @@ ERRAND = "errand"
 # Who asked for a drain: a bell's may find that one lives already.
 BY_BELL, BY_WORKER = "bell", "worker"
 SWEEP = "sweep"
+FEEDS = "feeds"
 
 # arq keeps a killed worker's job claimed for the longest time limit of all functions plus ten seconds, so
 # all are alike. Above a drain's life (20 s) plus the longest call that settings allow (60 s), so that arq never

@@ -15,15 +15,13 @@ from typing import Any, Literal, Protocol, TypeVar
 import pydantic_core
 
 from relay import retry, telemetry
+from relay.composing import envelope_of, overtaken, version_of, without_sender_words
 from relay.errors import AuthorizationLost, BudgetSpent, PlandayUnavailable, StoreError, StoreUnavailable
 from relay.events import (
     Attempt,
     Event,
     Outcome,
-    content_version,
-    enriched_envelope,
     opposites,
-    rfc3339,
 )
 from relay.fields import Keep, without_never
 from relay.planday.enrich import Enrichment
@@ -49,7 +47,7 @@ _SLOWED_DOWN = (429, 503)
 class Enricher(Protocol):
     """Planday, as the line needs it."""
 
-    async def enrich(self, event: Event, *, now: float) -> Enrichment: ...
+    async def enrich(self, event: Event, *, now: float, reread: bool = False) -> Enrichment: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +138,9 @@ class Pipeline:
     async def _enrich(self, event: Event, claimed: ClaimedEvent, waited: float) -> Enrichment | None:
         """What Planday says, or None when the event was put back."""
         try:
-            enrichment = await self._line.planday.enrich(event, now=self._outside.clock())
+            enrichment = await self._line.planday.enrich(
+                event, now=self._outside.clock(), reread=overtaken(event, claimed)
+            )
             self._unauthorised.discard(event.portal)
             return enrichment
         except AuthorizationLost as error:
@@ -168,7 +168,7 @@ class Pipeline:
 
     async def _finish(self, event: Event, claimed: ClaimedEvent, enrichment: Enrichment, began: float) -> None:
         now = self._outside.clock()
-        envelope = self._envelope(event, claimed.sequence, enrichment)
+        envelope = envelope_of(event, enrichment, sequence=claimed.sequence)
         routing = self._line.router.route(envelope)
         keep = self._kept_for(routing.matched)
         keep.prune(envelope)
@@ -178,9 +178,10 @@ class Pipeline:
             envelope=pydantic_core.to_json(envelope),
             targets=routing.matched,
             refusals=routing.refused,
-            stripped=_without_sender_words(event),
+            stripped=without_sender_words(event),
             strip=not keep.received,
-            version=_version(event, enrichment),
+            version=version_of(event, enrichment, reread=overtaken(event, claimed)),
+            read_at=enrichment.fetched_at,
             undone=opposites(event.type),
         )
         answer = await self._patiently(lambda: self._store.finish(finished, now=now))
@@ -218,19 +219,6 @@ class Pipeline:
             record(telemetry.LeaseReleased(kind="event", count=1))
         else:
             record(telemetry.EventDuplicate(event=event.id, type=event.type, duplicate_of=answer))
-
-    def _envelope(self, event: Event, sequence: int, enrichment: Enrichment) -> dict[str, Any]:
-        data: dict[str, Any] = {"object": enrichment.object}
-        if enrichment.related:
-            data["related"] = dict(enrichment.related)
-        data["enrichment"] = {
-            "state": enrichment.state,
-            "missing": list(enrichment.missing),
-            "fetched_at": rfc3339(enrichment.fetched_at),
-        }
-        if event.received is not None:
-            data["received"] = event.received
-        return enriched_envelope(event, sequence=sequence, data=data)
 
     async def _defer(
         self,
@@ -381,19 +369,3 @@ class Pipeline:
         if repaired:
             self._outside.record(telemetry.LeaseReleased(kind="event", count=repaired))
         return repaired, parked
-
-
-def _without_sender_words(event: Event) -> bytes | None:
-    """The record without what its sender wrote freely, None when there is nothing of that kind."""
-    if event.received is None and not event.extensions:
-        return None
-    return replace(event, received=None, extensions={}).to_json()
-
-
-def _version(event: Event, enrichment: Enrichment) -> str | None:
-    """What identifies the change behind an event, when its record could be read (design.md 4)."""
-    if event.type.endswith(".deleted") and enrichment.state == "complete":
-        return content_version(modified=None, content="deleted")
-    if enrichment.object is None:
-        return None
-    return content_version(modified=enrichment.modified, content=enrichment.object)

@@ -17,6 +17,7 @@ from relay import jobs, telemetry
 from relay.desk import Desk
 from relay.errors import NotFoundError, RefusedError, RelayError, StoreUnfit
 from relay.events import Event, Origin, enriched_envelope, event_id, rfc3339
+from relay.feed.runner import Feeds
 from relay.fields import Keep
 from relay.http import AddressPolicy, OutgoingTransport
 from relay.messages import Messages
@@ -30,6 +31,7 @@ from relay.settings import Settings
 from relay.store import checks
 from relay.store.cipher import FernetCipher
 from relay.store.client import command, connect
+from relay.store.feeds import FeedStore
 from relay.store.keys import Keys
 from relay.store.paging import Page
 from relay.store.reading import DeliveryFilter, DeliveryRow, EventFilter, Reading
@@ -81,6 +83,7 @@ class Services:
     wake: WakeList
     findings: list[checks.Finding] = field(default_factory=list)
     planday: Planday | None = None
+    feeds: Feeds | None = None
     targets: Mapping[str, Target] = field(default_factory=dict)
     _pipeline: Pipeline | None = None
 
@@ -330,3 +333,14 @@ async def _add_worker_part(services: Services, stack: AsyncExitStack) -> None:
     )
     line = Line(planday=services.planday, router=Router(settings.targets), targets=targets, lanes=lanes)
     services._pipeline = Pipeline(services.store, line, services.outside)
+    services.feeds = Feeds(
+        settings.portals,
+        planday=services.planday,
+        store=FeedStore(
+            services.store.client, services.keys, backlog_limit=settings.relay.backlog_limit, bell=services.jobs.bell
+        ),
+        intake=services.intake,
+        locks=services.shared,
+        keep=keep,
+        outside=services.outside,
+    )

@@ -7,6 +7,7 @@ import contextlib
 import signal
 import uuid
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from arq import func
@@ -20,6 +21,7 @@ from relay.services import Services
 
 DRAINS_PER_WORKER = 2
 SWEEP_EVERY = 5
+FEEDS_EVERY = 5
 _HEARTBEAT_LIFE = 15.0
 _LOOK_EVERY = 60.0
 _FRAME_PAUSE = 0.5
@@ -56,6 +58,7 @@ class WorkerProcess:
         self._stop = asyncio.Event()
         self._stopping: list[bool] = []
         self._drains = 0
+        self._feeding: dict[str, asyncio.Task[None]] = {}
         self._looked_at = services.clock()
 
     async def run(self, *, signals: bool = True) -> None:
@@ -75,6 +78,7 @@ class WorkerProcess:
                 await self._wind_down(frame)
             stopped.cancel()
             await self._close(frame, main)
+        await ended(*self._feeding.values())
         hide_metrics()
         with contextlib.suppress(StoreError):
             await self._services.store.leave(worker=self._name)
@@ -113,7 +117,14 @@ class WorkerProcess:
                     second=set(range(0, 60, SWEEP_EVERY)),
                     timeout=jobs.JOB_TIMEOUT,
                     keep_result=0,
-                )
+                ),
+                cron(
+                    self._guarded(self._feeds),
+                    name=f"{self._services.keys.prefix}{jobs.FEEDS}",
+                    second=set(range(0, 60, FEEDS_EVERY)),
+                    timeout=jobs.JOB_TIMEOUT,
+                    keep_result=0,
+                ),
             ],
             redis_pool=jobs.pool(self._services.url, self._services.jobs),
             queue_name=self._services.keys.queue,
@@ -144,7 +155,7 @@ class WorkerProcess:
     async def _wind_down(self, frame: Worker) -> None:
         """Let the drains finish what they hold, at most for the grace."""
         frame.allow_pick_jobs = False
-        running = [task for task in frame.tasks.values() if not task.done()]
+        running = [task for task in (*frame.tasks.values(), *self._feeding.values()) if not task.done()]
         if running:
             await asyncio.wait(running, timeout=self._services.settings.relay.shutdown_grace)
 
@@ -206,6 +217,19 @@ class WorkerProcess:
         for plan in await self._services.replays.unfinished():
             await jobs.enqueue(context["redis"], self._services.jobs, jobs.REPLAY, plan)
 
+    async def _feeds(self, _context: dict[Any, Any]) -> None:
+        """Look at what is due of Planday's lists, portals side by side.
+
+        Not within the timer's own job, whose time is limited: a first look at a large portal may take longer.
+        """
+        feeds = self._services.feeds
+        for name in self._services.settings.portals if feeds is not None else ():
+            running = self._feeding.get(name)
+            if (running is None or running.done()) and not self._stop.is_set():
+                assert feeds is not None
+                body = self._guarded(partial(feeds.tick, name))
+                self._feeding[name] = asyncio.create_task(body(stopping=self._stop.is_set))
+
     async def _look_at_store(self) -> None:
         """Once a minute: whether this Redis is still one that may hold what was accepted."""
         now = self._services.clock()
@@ -237,13 +261,13 @@ class WorkerProcess:
     def _guarded(self, body: Callable[..., Awaitable[None]]) -> Any:
         """arq forgets a job for good when it raises; nothing of ours may depend on that, so nothing raises."""
 
-        async def run(*args: Any) -> None:
+        async def run(*args: Any, **named: Any) -> None:
             try:
-                await body(*args)
+                await body(*args, **named)
             except StoreError as error:
                 self._record(telemetry.StoreTrouble(reason=str(error)))
             except Exception as error:
-                self._record(telemetry.OwnFault(where=body.__name__, error=error))
+                self._record(telemetry.OwnFault(where=getattr(body, "__name__", "feeds"), error=error))
 
         return run
 

@@ -38,7 +38,7 @@ class FakePlanday:
         self.records: dict[str, Any] = {}
         self.asked: list[str] = []
 
-    async def enrich(self, event: Event, *, now: float) -> Enrichment:
+    async def enrich(self, event: Event, *, now: float, reread: bool = False) -> Enrichment:
         self.asked.append(event.subject)
         found = self.records.get(event.subject, {"id": event.entity_id, "status": "Assigned"})
         if isinstance(found, Exception):

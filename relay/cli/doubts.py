@@ -26,7 +26,7 @@ def doubts(loaded: Settings) -> Iterator[dict[str, Any]]:
         where = f"targets.{name}"
         for pattern in target.events:
             if (meant := unknown_pattern(pattern)) is not None:
-                remedy = f"did you mean {meant}?" if meant else "docs/targets.md lists the types"
+                remedy = f"did you mean {meant}?" if meant else "`relay catalog` lists the types"
                 yield finding("warning", f"{where}.events", f"{pattern} matches no type of event", remedy=remedy)
         if target.changed:
             what = "matches nothing in this release: what changed is known only from the change feed"
@@ -45,7 +45,7 @@ def unknown_pattern(pattern: str) -> str | None:
 
     Senders may have types of their own, so other first words than ours are doubted only where they look like a slip.
     """
-    from relay.messages.catalogue import EVENTS, TYPES
+    from relay.catalog import EVENTS, TYPES
     from relay.routing import matches
 
     if any(matches(pattern, type_) for type_ in TYPES):

@@ -18,7 +18,6 @@ NOT_BUILT: Mapping[str, Mapping[str, str]] = {
         "report": "`relay stats`, or `relay deliveries list --json`",
         "erase": "nothing is deleted in this release",
         "tokens": "the API takes one token, RELAY_ADMIN_TOKEN",
-        "catalog": "docs/targets.md lists the types of events",
         "hash-password": "there are no users yet; the API takes RELAY_ADMIN_TOKEN",
         "reconcile": "`relay events list` and `relay replay plan`",
     },

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import typer
 
 from relay.cli import (
+    catalog,
     checking,
     config,
     deliveries,
@@ -66,6 +67,7 @@ for name, group in (
 ):
     app.add_typer(group.app, name=name)
 app.command()(stats.stats)
+app.command()(catalog.catalog)
 app.add_typer(config.app, name="config")
 for command in (config.migrate, config.version):
     app.command()(command)

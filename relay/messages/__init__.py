@@ -1,6 +1,6 @@
 """The words of messages: templates over plain strings, checked strictly at start, lenient at run time."""
 
-from relay.messages.catalogue import TYPES, sample
+from relay.catalog import TYPES, sample
 from relay.messages.messages import Escape, Message, Messages
 
 __all__ = ["TYPES", "Escape", "Message", "Messages", "sample"]

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from minijinja import Environment, TemplateError
 
+from relay import catalog
 from relay.errors import Fault
-from relay.messages import catalogue
 from relay.messages.facts import NAMES, facts
 from relay.messages.sections import Family, Section
 
@@ -32,15 +32,15 @@ def check(families: Mapping[str, Family], *, make: MakeEnvironment) -> list[Faul
 
 
 def _family(name: str, family: Family, make: MakeEnvironment) -> Iterator[Fault]:
-    known = catalogue.types_of(name)
+    known = catalog.types_of(name)
     verbs = {type_.rpartition(".")[2] for type_ in known}
     for section in family.values():
         if known and section.verb and section.verb not in verbs:
             words = f"no {name} event is called {section.verb!r}; there are {', '.join(sorted(verbs))}"
             yield Fault(f"{section.file}:{section.line - 1}", words)
             continue
-        types = [type_ for type_ in known or catalogue.TYPES if section.verb in ("", type_.rpartition(".")[2])]
-        yield from _section(section, types or catalogue.TYPES, make)
+        types = [type_ for type_ in known or catalog.TYPES if section.verb in ("", type_.rpartition(".")[2])]
+        yield from _section(section, types or catalog.TYPES, make)
 
 
 def _section(section: Section, types: Iterable[str], make: MakeEnvironment) -> Iterator[Fault]:
@@ -79,7 +79,7 @@ def _rendered(section: Section, types: Iterable[str], make: MakeEnvironment) -> 
 
 @cache
 def _facts(type_: str, every_field: bool) -> dict[str, Any]:
-    return facts(catalogue.sample(type_, every_field=every_field))
+    return facts(catalog.sample(type_, every_field=every_field))
 
 
 def _filters(source: str) -> Iterator[tuple[int, str]]:

@@ -23,6 +23,7 @@ _WHAT = {
     "punchclock_break": "Break",
     "absence_request": "Absence request",
     "absence_record": "Absence",
+    "payroll_line": "Payroll line",
     "employee_group": "Employee group",
 }
 _TECHNICAL = frozenset({"dateTimeModified", "dateTimeCreated", "dateTimeDeleted", "punchClockShiftId", "timeZone"})
@@ -75,6 +76,9 @@ def facts(envelope: Mapping[str, Any]) -> dict[str, Any]:
         "zone": (_zone(start) or clean(record.get("timeZone")) or clean(portal.get("timeZone"))) if when else "",
         "status": _words(clean(record.get("status"))),
         "changed": _changed(envelope),
+        "was": _was(envelope, record),
+        "since": f"{since} UTC" if (since := times.moment(record.get("since"))) else "",
+        "reason": clean(record.get("reason")) if entity == "portal" else "",
         "note": _note(envelope, type_, record),
         "event": plain(envelope),
     }
@@ -133,7 +137,7 @@ def _name(employee: Mapping[str, Any]) -> str:
 
 
 def _own_name(entity: str, record: Mapping[str, Any]) -> str:
-    if entity in _NAMED:
+    if entity in (*_NAMED, "portal"):
         return clean(record.get("name"))
     nobody = "employeeId" in record and record["employeeId"] is None
     return "Open shift" if entity == "shift" and (record.get("status") == _OPEN or nobody) else ""
@@ -172,6 +176,26 @@ def _changed(envelope: Mapping[str, Any]) -> str:
     words = list(dict.fromkeys(_words(name) for name in cleaned if name and name not in _TECHNICAL))
     more = len(words) - _MOST_CHANGED
     return ", ".join(words[:_MOST_CHANGED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _was(envelope: Mapping[str, Any], record: Mapping[str, Any]) -> str:
+    """What was there before the change, as far as words can say it; ids of others have no names here."""
+    before = _mapping(_mapping(_mapping(envelope.get("data")).get("changes")).get("before"))
+    if not before or not _mapping(_mapping(envelope.get("data")).get("object")):
+        return ""
+    renamed = before.keys() & {"firstName", "lastName"}
+    parts = [_name({**record, **before}) if renamed else "", clean(before.get("name"))]
+    if before.keys() & {"startDateTime", "endDateTime"}:
+        start, end = (_old(before, record, name) for name in ("startDateTime", "endDateTime"))
+        same_day = times.on_one_day(start, record.get("startDateTime"))
+        parts.append((times.hours(start, end) if same_day else "") or times.span(start, end))
+    parts.append(times.period(before.get("absencePeriod")))
+    parts.append(_words(clean(before.get("status"))))
+    return ", ".join(part for part in parts if part)
+
+
+def _old(before: Mapping[str, Any], record: Mapping[str, Any], name: str) -> Any:
+    return before[name] if name in before else record.get(name)
 
 
 def _note(envelope: Mapping[str, Any], type_: str, record: Mapping[str, Any]) -> str:

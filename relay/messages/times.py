@@ -44,6 +44,12 @@ def hours(start: Any, end: Any) -> str:
     return f"{_clock(first)}–{_clock(last)} {_flag(start) or _flag(end)}".rstrip()
 
 
+def on_one_day(one: Any, other: Any) -> bool:
+    """Whether both are known and of the same local day."""
+    first, second = _local(one), _local(other)
+    return first is not None and second is not None and first.date() == second.date()
+
+
 def moment(value: Any) -> str:
     """One point in time: "Sat 24 Oct 2026, 20:00"."""
     at = _local(value)

@@ -86,6 +86,14 @@ def read_page(response: httpx.Response, endpoint: Endpoint) -> Page:
     )
 
 
+def read_body(response: httpx.Response, endpoint: Endpoint) -> dict[str, Any]:
+    """An answer without the usual envelope."""
+    body = read_data(response, endpoint)
+    if not isinstance(body, dict):
+        raise Hiccup(f"{endpoint.template}: the answer is no object")
+    return body
+
+
 def not_answered(failure: Exception, endpoint: Endpoint) -> PlandayUnavailable:
     """A call that brought no answer, as ours; the text of a foreign error stays behind, it may hold the URL."""
     if isinstance(failure, httpx.TimeoutException):

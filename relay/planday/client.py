@@ -13,7 +13,16 @@ import httpx
 
 from relay.errors import PlandayUnavailable, RecordGone, ScopeMissing
 from relay.planday import endpoints
-from relay.planday.answers import Hiccup, Page, TooMany, Unauthorised, read_page, read_record, wait_after_429
+from relay.planday.answers import (
+    Hiccup,
+    Page,
+    TooMany,
+    Unauthorised,
+    read_body,
+    read_page,
+    read_record,
+    wait_after_429,
+)
 from relay.planday.auth import Auth
 from relay.planday.endpoints import Endpoint
 from relay.planday.limits import LIVE, Clock, Limiter, RateHeaders, Sleep, jitter
@@ -82,6 +91,10 @@ class PortalClient:
     async def record(self, endpoint: Endpoint, *ids: int, priority: int = LIVE) -> dict[str, Any]:
         """One record by id."""
         return await self._authorised(_Ask(endpoint, ids, {}, priority), read_record)
+
+    async def body(self, endpoint: Endpoint, *, params: Mapping[str, str], priority: int = LIVE) -> dict[str, Any]:
+        """An answer that has neither pages nor the usual envelope."""
+        return await self._authorised(_Ask(endpoint, (), dict(params), priority), read_body)
 
     async def page(
         self,

@@ -51,4 +51,14 @@ EMPLOYEE_GROUPS = Endpoint("/hr/v1.0/employeegroups", "employeegroup:read", limi
 SHIFTS = Endpoint("/scheduling/v1.0/shifts", "shift:read", limit=50)
 POSITIONS = Endpoint("/scheduling/v1.0/positions", "shiftposition:read", limit=50)
 
+EMPLOYEES_DEACTIVATED = Endpoint("/hr/v1.0/employees/deactivated", "employee:read", limit=50)
+# The documented maximum is 5000; a page of a thousand is read within a call's time.
+SHIFTS_LISTED = Endpoint("/scheduling/v1.0/shifts", "shift:read", limit=1000)
+SHIFTS_DELETED = Endpoint("/scheduling/v1.0/shifts/deleted", "shift:read", limit=1000)
+ABSENCE_RECORD = Endpoint("/absence/v1.0/absencerecords/{id}", "absence:read")
+ABSENCE_RECORDS = Endpoint(
+    "/absence/v1.0/absencerecords", "absence:read", limit=50, limit_name="Limit", offset_name="Offset"
+)
+PAYROLL = Endpoint("/payroll/v1.0/payroll", "payroll:read")
+
 TOKEN = Endpoint("/connect/token", "none")

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import httpx
 
 from relay.errors import NotFoundError, PlandayError, RecordGone, ScopeMissing
-from relay.events import Event
-from relay.fields import Keep
+from relay.events import Event, Seen
+from relay.fields import LISTED_OTHERWISE, Keep
 from relay.planday import check as checks
 from relay.planday.cache import Cache
 from relay.planday.check import PortalCheck, PortalStatus
 from relay.planday.client import PortalClient
+from relay.planday.feeds import FeedReader
 from relay.planday.limits import LIVE, Clock, Sleep
 from relay.planday.lookups import Hints
 from relay.planday.models import Record, with_times
@@ -44,6 +45,8 @@ _REFERS: Mapping[str, Mapping[str, str]] = {
     },
     "punchclock_entry": {"employeeId": "employee", "departmentId": "department", "shiftId": "shift"},
     "absence_request": {"employeeId": "employee"},
+    "absence_record": {"employeeId": "employee"},
+    "payroll_line": {"employeeId": "employee", "departmentId": "department"},
     "employee": {"primaryDepartmentId": "department"},
 }
 
@@ -105,16 +108,25 @@ class Planday:
         self._by_id = {portal.settings.id: portal for portal in self._portals.values()}
 
     async def enrich(
-        self, event: Event, *, now: float, not_before: float | None = None, priority: int = LIVE
+        self,
+        event: Event,
+        *,
+        now: float,
+        not_before: float | None = None,
+        reread: bool = False,
+        priority: int = LIVE,
     ) -> Enrichment:
         """The record an event is about, read after the event was accepted, and what it refers to.
 
-        `not_before` asks for a later reading than that, as a replay that re-reads does.
+        What the change feed saw is taken as it is, unless `reread` asks for the record as it is now. `not_before` asks
+        for a later reading than the event, as a replay that re-reads does.
         """
         since = max(event.received_at, not_before or 0.0)
         portal = self._by_id.get(event.portal)
         if portal is None:
             return Enrichment(state="none", missing=("portal: not configured",), fetched_at=now)
+        if event.seen is not None and not reread and not_before is None:
+            return await self._as_seen(portal, event, event.seen, now=now, priority=priority)
         if event.entity not in READABLE:
             return Enrichment(state="none", missing=(f"{event.entity}: not readable",), fetched_at=now)
         if event.entity != "portal" and not _ID.fullmatch(event.entity_id):
@@ -129,6 +141,40 @@ class Planday:
         except (RecordGone, ScopeMissing) as error:
             return Enrichment(state="partial", missing=(_missing("object", error),), fetched_at=now)
         return await self._with_related(portal, event.entity, record, priority=priority)
+
+    async def _as_seen(self, portal: _Portal, event: Event, seen: Seen, *, now: float, priority: int) -> Enrichment:
+        """With what the feed saw, and what that refers to. Of the portal itself nothing is asked: it may be cut off."""
+        if event.entity == "portal":
+            return Enrichment(object=dict(seen.object or {}), fetched_at=now)
+        if _ID.fullmatch(event.entity_id):
+            await portal.records.forget(event.entity, int(event.entity_id), at=seen.read_at)
+        shown = seen.before if seen.object is None else seen.object
+        record = Record(fields=dict(shown), links=dict(seen.links), at=seen.read_at)
+        unread: list[str] = []
+        if event.entity == "employee" and seen.object is not None:
+            record, unread = await self._with_rest(portal, int(event.entity_id), record, priority=priority)
+        enrichment = await self._with_related(portal, event.entity, record, missing=unread, priority=priority)
+        if seen.object is None:
+            enrichment = replace(enrichment, object=None)
+        return replace(enrichment, modified=seen.modified)
+
+    async def _with_rest(
+        self, portal: _Portal, number: int, record: Record, *, priority: int
+    ) -> tuple[Record, list[str]]:
+        """A person with what only a read by id shows, where some target may have that."""
+        wanted = self._keep.fields("employee", ("object",)) & LISTED_OTHERWISE
+        if not wanted:
+            return record, []
+        try:
+            whole = await portal.records.get("employee", number, not_before=record.at, priority=priority)
+        except (RecordGone, ScopeMissing) as error:
+            return record, [_missing(f"object.{name}", error) for name in sorted(wanted)]
+        return replace(record, fields={**record.fields, **{name: whole.fields.get(name) for name in wanted}}), []
+
+    def reader(self, name: str, *, also: Mapping[str, frozenset[str]] | None = None) -> FeedReader:
+        """The lists of one portal, for the change feed; `also` is read besides what some target may have."""
+        portal = self._portal(name)
+        return FeedReader(portal.settings.id, client=portal.client, keep=self._keep, also=also)
 
     async def forget(self, portal_id: int, kind: str, number: int, *, at: float) -> None:
         """A record changed at `at`: what was read of it before is not used any more."""
@@ -159,13 +205,15 @@ class Planday:
         for portal in self._portals.values():
             await portal.client.auth.aclose()
 
-    async def _with_related(self, portal: _Portal, kind: str, record: Record, *, priority: int) -> Enrichment:
+    async def _with_related(
+        self, portal: _Portal, kind: str, record: Record, *, missing: Sequence[str] = (), priority: int
+    ) -> Enrichment:
         wants = {
             target: Want(target, record.fields[name])
             for name, target in _REFERS.get(kind, {}).items()
             if record.fields.get(name) is not None
         }
-        missing: list[str] = []
+        missing = list(missing)
         if kind == "shift" and "shiftTypeId" in record.links:
             wants["shift_type"] = Want("shift_type", record.links["shiftTypeId"])
         if kind == "absence_request" and "requestedAccounts" in record.links:

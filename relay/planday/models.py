@@ -22,8 +22,9 @@ _TIMES: Mapping[str, Mapping[str, str]] = {
         "shiftStart": "shiftStartDateTime",
         "shiftEnd": "shiftEndDateTime",
     },
+    "payroll_line": {"start": "startDateTime", "end": "endDateTime"},
 }
-_OURS = frozenset(name for times in _TIMES.values() for name in times)
+_OURS = frozenset(name for times in _TIMES.values() for name in times) | {"reason", "since"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +159,39 @@ def _unit(value: Any) -> dict[str, Any] | None:
     return None if value is None else {"type": _optional(_text, _mapping(value).get("type"))}
 
 
+def _plain(value: Any) -> Any:
+    """Pay as it stands: numbers stay as they were read, nothing is computed."""
+    return value
+
+
+def _parts(*names: str) -> Callable[[Any], list[dict[str, Any]]]:
+    """A list of objects, of each only these fields: titles and notes are free text."""
+
+    def read(value: Any) -> list[dict[str, Any]]:
+        if not isinstance(value, list):
+            raise _Odd
+        return [{name: part.get(name) for name in names} for part in map(_mapping, value)]
+
+    return read
+
+
+def _registrations(value: Any) -> list[dict[str, Any]]:
+    if not isinstance(value, list):
+        raise _Odd
+    return [
+        {
+            "date": _value("date", day.get("date")),
+            "time": None if day.get("time") is None else _period(day.get("time")),
+            "account": None if day.get("account") is None else _account(_mapping(day.get("account"))),
+        }
+        for day in map(_mapping, value)
+    ]
+
+
+def _account(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {"id": _value("id", value.get("id")), "costs": _costs(value.get("costs"))}
+
+
 def _optional(read: Callable[[Any], Any], value: Any) -> Any:
     return None if value is None else read(value)
 
@@ -186,6 +220,13 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
         _whole,
     ),
     **dict.fromkeys(("departments", "employeeGroups", "skillIds"), _wholes),
+    "registrations": _registrations,
+    "shiftDuration": _text,
+    **dict.fromkeys(("salary", "units"), _number),
+    # An hourly rate with its type in one list, a number in another.
+    "wage": _plain,
+    "supplements": _parts("id", "name", "duration", "salaryCode", "modification", "start", "end"),
+    "breaks": _parts("id", "start", "end", "duration", "amount", "modification", "isPaid"),
     **dict.fromkeys(("isDeactivated", "isPublic", "isApproved", "isActive"), _yes_no),
     **dict.fromkeys(("workHours", "payPercentage", "payMonetary"), _number),
     "absencePeriod": _period,

@@ -29,6 +29,7 @@ BY_ID: Mapping[str, Endpoint] = {
     "department": endpoints.DEPARTMENT,
     "employee_group": endpoints.EMPLOYEE_GROUP,
     "position": endpoints.POSITION,
+    "absence_record": endpoints.ABSENCE_RECORD,
 }
 # Small lists of which no single record can be read: read and cached whole.
 TABLES: Mapping[str, Endpoint] = {"shift_type": endpoints.SHIFT_TYPES, "account_type": endpoints.ACCOUNT_TYPES}
@@ -41,6 +42,16 @@ _TABLE_TRUSTED = 60.0
 _FORM = 1
 _GONE = "gone"
 _SCOPE = "scope:"
+
+
+def links_of(keep: Keep) -> Mapping[str, frozenset[str]]:
+    """Per kind, what only leads to a related record: followed only if somebody may have that record."""
+    return {
+        "shift": frozenset({"shiftTypeId"} if keep.fields("shift_type", ("related", "shift_type")) else ()),
+        "absence_request": frozenset(
+            {"requestedAccounts"} if keep.fields("account_type", ("related", "account_type")) else ()
+        ),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +71,7 @@ class Records:
         self._cache = cache
         self._clock = clock
         self._keep = {kind: keep.fields(kind, ("object",)) | keep.fields(kind, ("related", kind)) for kind in KINDS}
-        # What only leads to a related record is followed only if somebody may have that record.
-        self._links = {
-            "shift": frozenset({"shiftTypeId"} if keep.fields("shift_type", ("related", "shift_type")) else ()),
-            "absence_request": frozenset(
-                {"requestedAccounts"} if keep.fields("account_type", ("related", "account_type")) else ()
-            ),
-        }
+        self._links = links_of(keep)
         self._forms = {kind: self._form(kind) for kind in KINDS}
 
     def wanted(self, kind: str) -> bool:

@@ -204,8 +204,8 @@ def _across(settings: Settings, role: Role, *, is_redis_named: bool) -> Iterator
         if portal.id in seen:
             yield Fault(f"portals.{name}.id", f"is the id of portals.{seen[portal.id]} too")
         seen.setdefault(portal.id, name)
-        if portal.feeds:
-            yield Fault(f"portals.{name}.feeds", "polling is not built yet in this release: leave it out or write []")
+    if "feed" in settings.sources:
+        yield Fault("sources.feed", "is the name under which the change feed's own events stand: choose another")
     for name, target in settings.targets.items():
         if target.retry.timeout >= settings.relay.shutdown_grace:
             yield Fault(

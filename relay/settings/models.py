@@ -85,7 +85,9 @@ class Portal(Section):
     identity_url: str = "https://id.planday.com"
     """Planday's identity server; the simulator has its own."""
     feeds: tuple[Literal["employees", "shifts", "punchclock", "absence", "payroll", "reference"], ...] = ()
-    """What is polled; nothing when empty."""
+    """What is polled (the change feed); nothing when empty, and then only senders tell what happens."""
+    backfill: Annotated[Duration, within("0s", "62d")] = Field(default="0s", validate_default=True)
+    """How far back a feed's very first look tells of what it finds; "0s": what is there already makes no events."""
     allow_networks: tuple[Network, ...] = ()
     """Networks that the address guard lets through for this portal's URLs (the simulator's loopback)."""
 

@@ -165,6 +165,20 @@ class Keys:
         """String: the version of this data format."""
         return f"{self.prefix}format"
 
+    # The change feed ---------------------------------------------------------------------------
+
+    def feed_mark(self, portal: int, feed: str) -> str:
+        """Hash: how far one feed of one portal has come, and when it looks next."""
+        return f"{self.prefix}fm:{portal}:{feed}"
+
+    def snapshots(self, portal: int, kind: str) -> str:
+        """Hash: record id -> its version, when it was read (ms) and what is kept of it, in three lines."""
+        return f"{self.prefix}fs:{portal}:{kind}"
+
+    def snapshot_days(self, portal: int, kind: str) -> str:
+        """Sorted set: record id -> the day it belongs to (ordinal, 0 for none)."""
+        return f"{self.prefix}fx:{portal}:{kind}"
+
     # arq ---------------------------------------------------------------------------------------
 
     @property

@@ -113,9 +113,10 @@ class Store:
                     tries=tries,
                     faults=faults,
                     since=float(since) / 1000 if since else None,
+                    newest=float(newest) / 1000 if newest else None,
                     record=Body.read(body).record,
                 )
-                for id_, token, sequence, tries, faults, since, body in events
+                for id_, token, sequence, tries, faults, since, body, newest in events
             ),
             deliveries=tuple(
                 ClaimedDelivery(
@@ -144,7 +145,8 @@ class Store:
         for one, _ in batch:
             refusals = pydantic_core.to_json(dict(one.refusals))
             args += (one.id, one.token, one.envelope, one.stripped or b"", int(one.strip), refusals, one.version or "")
-            args += (" ".join(one.undone), len(one.targets), *one.targets)
+            read_at = "0" if one.read_at is None else ms(one.read_at)
+            args += (" ".join(one.undone), read_at, len(one.targets), *one.targets)
         return [answer.decode() for answer in await self._call("route", max(now for _, now in batch), *args)]
 
     async def defer(

@@ -47,6 +47,7 @@ class ClaimedEvent:
     """An event under lease.
 
     `since` is when it first had to wait for Planday (seconds) and `tries` how often; `faults` counts those of ours.
+    `newest` is when the newest state of its entity was read that an event was made of (seconds).
     """
 
     id: str
@@ -56,6 +57,7 @@ class ClaimedEvent:
     faults: int
     since: float | None
     record: bytes
+    newest: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +108,7 @@ class Finished:
     stripped: bytes | None = None
     strip: bool = False
     version: str | None = None
+    read_at: float | None = None
     undone: tuple[str, ...] = ()
 
 

@@ -190,6 +190,39 @@ class AuthorizationLost(Happening):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FeedLooked(Happening):
+    """A feed read Planday's lists to their end. `at` is when it began; `whole`: it compared all, not only news."""
+
+    title: ClassVar[str] = "feed.looked"
+    portal: str
+    feed: str
+    events: int
+    rows: int
+    whole: bool
+    at: float
+    seconds: float
+
+    @property
+    def level(self) -> Level:
+        return "info" if self.events or self.whole else "debug"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedTrouble(Happening):
+    """A feed could not read: nothing is lost, since the next look begins where this one did."""
+
+    title: ClassVar[str] = "feed.trouble"
+    portal: str
+    feed: str
+    reason: str
+    again_in: float
+
+    @property
+    def level(self) -> Level:
+        return "warning"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreTrouble(Happening):
     """The store did not answer, refused a write, or is not fit."""
 

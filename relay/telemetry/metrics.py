@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from relay.catalog import TYPES
 from relay.telemetry import happenings as happened
 from relay.telemetry.redaction import redact
 
@@ -18,34 +19,8 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "planday_relay_"
 OTHER = "other"
 
-# The catalogue of version 1 (targets-and-events.md 2.3). A type is the sender's word: what is not here is "other".
-KNOWN_TYPES = frozenset(
-    f"planday.{entity}.{verb}"
-    for entity, verbs in {
-        "employee": "created updated deactivated reactivated deleted salary_identifier_changed",
-        "department": "created updated deleted",
-        "employee_group": "created updated deleted",
-        "shift": "created updated deleted published assigned unassigned approved unapproved",
-        "punchclock_entry": "started ended updated deleted approved unapproved",
-        "punchclock_break": "started ended updated",
-        "absence_request": "created updated approved declined cancelled",
-        "absence_record": "created updated deleted",
-        "payroll_period": "approved locked unlocked",
-        "payroll_line": "created corrected reversed",
-        "portal": "authorization_revoked",
-    }.items()
-    for verb in verbs.split()
-) | frozenset(
-    {
-        "relay.delivery.failed",
-        "relay.delivery.exhausted",
-        "relay.target.paused",
-        "relay.target.resumed",
-        "relay.replay.started",
-        "relay.replay.finished",
-        "relay.test",
-    }
-)
+# A type is the sender's word: what is not in the catalogue is "other".
+KNOWN_TYPES = frozenset(TYPES)
 
 # Gauges that are read from the store when somebody asks: name -> (what it says, its label or none).
 GAUGES: Mapping[str, tuple[str, str | None]] = {
@@ -84,6 +59,9 @@ class Metrics:
         self._endpoint = self._histogram("enrichment_duration_seconds", "One call of Planday.", "endpoint")
         self._planday = self._counter("planday_requests_total", "Calls of Planday.", "endpoint", "status_class")
         self._lost = self._counter("planday_authorizations_lost_total", "Tokens that stopped working.", "portal")
+        self._looks = self._counter("feed_looks_total", "Looks of the change feed that came to their end.", "feed")
+        self._found = self._counter("feed_events_total", "Events that the change feed made.", "feed")
+        self._feed_trouble = self._counter("feed_trouble_total", "Looks that broke off.", "portal", "feed")
         self._routed = self._counter("events_routed_total", "Events that were routed.", "type", "result")
         self._duplicates = self._counter("events_duplicate_total", "Changes that came through both doors.", "type")
         self._attempts = self._counter("delivery_attempts_total", "Attempts.", "target", "status_class")
@@ -126,6 +104,11 @@ class Metrics:
                 self._endpoint.labels(_name(endpoint)).observe(happening.seconds)
             case happened.AuthorizationLost(portal=portal):
                 self._lost.labels(_name(portal)).inc()
+            case happened.FeedLooked(feed=feed, events=events):
+                self._looks.labels(_name(feed)).inc()
+                self._found.labels(_name(feed)).inc(events)
+            case happened.FeedTrouble(portal=portal, feed=feed):
+                self._feed_trouble.labels(_name(portal), _name(feed)).inc()
             case happened.LeaseReleased(kind=kind, count=count):
                 self._leases.labels(_name(kind)).inc(count)
             case happened.TargetPaused(target=target):

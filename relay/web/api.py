@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
+from relay.web import api_catalog as catalog
 from relay.web import api_events as events
 from relay.web import api_operations as operations
 from relay.web.access import BearerOnly
@@ -38,6 +39,7 @@ ROUTES = (
     Route("/portals/{portal}/check", no_query(operations.check_portal), methods=["POST"]),
     Route("/quarantine", operations.list_quarantine),
     Route("/quarantine/{id}", no_query(operations.show_quarantined)),
+    Route("/catalog", no_query(catalog.show_catalog)),
     Route("/stats", no_query(operations.stats)),
     Route("/config", no_query(operations.config)),
     Route("/version", no_query(operations.version)),
@@ -50,6 +52,10 @@ async def openapi(_request: Request) -> Response:
 
 
 def mount(token: str | None) -> list[Route | Mount]:
-    """The API behind its token, and its description in front of it."""
+    """The API behind its token; in front of it its description, and the schemas of what goes out."""
     guarded = Mount(PREFIX, routes=list(ROUTES), middleware=[Middleware(BearerOnly, token=token)])
-    return [Route(f"{PREFIX}/openapi.json", openapi), guarded]
+    return [
+        Route(f"{PREFIX}/openapi.json", openapi),
+        Route("/schemas/{entity}.json", catalog.show_schema),
+        guarded,
+    ]

@@ -47,6 +47,7 @@ def _paths() -> Json:
         "/readyz": {"get": _READY},
         "/metrics": {"get": _METRICS},
         f"{api}/openapi.json": {"get": _DOCUMENT},
+        "/schemas/{entity}.json": {"get": _SCHEMA},
         f"{api}/events": {"get": _get("events", "Events, newest first", "EventPage", *_EVENT_FILTER)},
         f"{api}/events/{{event}}": {"get": _get("events", "One event", "EventDetail", _path("event"))},
         f"{api}/events/{{event}}/explain": {
@@ -92,6 +93,7 @@ def _paths() -> Json:
         },
         f"{api}/quarantine": {"get": _get("relay", "Signed but unreadable bodies", "Quarantine", _LIMIT, _OFFSET)},
         f"{api}/quarantine/{{id}}": {"get": _get("relay", "One such body", "QuarantinedBody", _path("id"))},
+        f"{api}/catalog": {"get": _get("relay", "The types of events, and what each means", "Catalog")},
         f"{api}/stats": {"get": _get("relay", "Totals, and where each target stands", "Stats")},
         f"{api}/config": {"get": _get("relay", "The settings in force, secrets as references", "Config")},
         f"{api}/version": {"get": _get("relay", "What runs", "Version")},
@@ -208,6 +210,15 @@ _METRICS: Json = {
     "responses": {
         "200": {"description": "Metrics", "content": {"text/plain": {"schema": {"type": "string"}}}},
         **_problems(401, 403),
+    },
+}
+_SCHEMA: Json = {
+    "tags": ["events"],
+    "summary": "JSON Schema of the envelopes about one entity, as `dataschema` names it",
+    "parameters": [_path("entity")],
+    "responses": {
+        "200": {"description": "JSON Schema 2020-12", "content": {"application/schema+json": {"schema": {}}}},
+        **_problems(404),
     },
 }
 _DOCUMENT: Json = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from relay.catalog import Door
 from relay.events import DeliveryState, EventState, Origin, Outcome
 
 Json = dict[str, Any]
@@ -259,6 +260,19 @@ SCHEMAS: Json = {
     # The rest --------------------------------------------------------------------------------------
     "Quarantine": _object({"quarantine": _list(_object(_QUARANTINED))}),
     "QuarantinedBody": _object({**_QUARANTINED, "body": _TEXT}),
+    "Catalog": _object(
+        {
+            "types": _list(
+                _object(
+                    {
+                        **dict.fromkeys(("type", "entity", "meaning", "change"), _TEXT),
+                        "door": _choice(*Door),
+                        **dict.fromkeys(("dataschema", "schema"), _TEXT),
+                    }
+                )
+            )
+        }
+    ),
     "Stats": _object(
         {
             "totals": {"type": "object", "additionalProperties": _COUNT},

@@ -13,6 +13,7 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 
 from relay import __version__, jobs
+from relay.catalog import TYPES, schema
 from relay.events import Attempt, DeliveryState, Outcome, event_id, idempotency_key
 from relay.store.client import command
 from relay.store.work import ClaimedDelivery, Finished, Lane, Settled
@@ -522,6 +523,24 @@ async def test_the_version_is_told(bench: Bench) -> None:
     """Ours, the API's and the data's."""
     body = shown(await bench.get("/version"), "Version")
     assert body == {"version": __version__, "api": "v1", "data_format": 1}
+
+
+async def test_the_catalogue_is_told(bench: Bench) -> None:
+    """Every type, with the schema that it points to."""
+    rows = shown(await bench.get("/catalog"), "Catalog")["types"]
+    assert [row["type"] for row in rows] == list(TYPES)
+    for row in rows:
+        answer = await bench.client.get(row["schema"])
+        assert answer.headers["content-type"] == "application/schema+json"
+        assert answer.json()["$id"] == row["dataschema"]
+
+
+async def test_schemas_are_served_to_anybody(bench: Bench) -> None:
+    """By the name of the entity, with the hyphens of `dataschema` too; of what is not known there is none."""
+    answer = await bench.client.get("/schemas/punchclock-entry.json")
+    assert answer.json() == schema("punchclock_entry")
+    problem(await bench.client.get("/schemas/kitchen.json"), 404, "not-found")
+    problem(await bench.client.get("/schemas/kitchen.json%0d%0a"), 404, "nothing-here")
 
 
 async def test_the_document_is_served_to_anybody(bench: Bench) -> None:

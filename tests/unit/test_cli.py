@@ -34,7 +34,7 @@ from relay.replay import REPLAYABLE
 from relay.settings import Portal, load_mapping
 
 SURFACE = {
-    *("demo", "up", "web", "worker", "simulator", "check", "trigger", "stats", "migrate", "version"),
+    *("demo", "up", "web", "worker", "simulator", "check", "trigger", "stats", "catalog", "migrate", "version"),
     *("events list", "events show", "events explain"),
     *("deliveries list", "deliveries show", "deliveries retry", "deliveries cancel"),
     *("replay plan", "replay run", "replay status"),

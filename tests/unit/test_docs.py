@@ -17,7 +17,6 @@ import pytest
 import typer.main
 
 from relay.messages import Messages
-from relay.messages.catalogue import EVENTS
 from relay.settings import load_mapping
 from relay.settings.environ import PLAIN, SECTIONS
 from relay.signing import check_secrets
@@ -167,14 +166,6 @@ def test_the_configuration_for_the_simulator_is_ready() -> None:
     for one in told["portals"]:
         assert f"{one['id']}" in table
         assert f"`{one['refresh_token']}`" in table
-
-
-def test_every_type_of_event_is_listed() -> None:
-    """docs/targets.md is where the patterns of a target are looked up."""
-    page = (ROOT / "docs/targets.md").read_text(encoding="utf-8")
-    for stem, verbs in EVENTS.items():
-        if stem.startswith("planday."):
-            assert f"| `{stem}` | {', '.join(f'`{verb}`' for verb in verbs)} |" in page
 
 
 def test_samples_name_no_variable_of_ours() -> None:

@@ -21,7 +21,6 @@ from relay.events import (
     Event,
     Origin,
     Outcome,
-    content_version,
     event_id,
     idempotency_key,
     opposites,
@@ -124,29 +123,6 @@ def test_a_boundary_between_the_parts_is_part_of_the_id() -> None:
     """("a", "bc") is not ("ab", "c")."""
     assert event_id("a", "bc") != event_id("ab", "c")
     assert idempotency_key("a", "bc") != idempotency_key("ab", "c")
-
-
-@given(st.dictionaries(TEXT, JSON, max_size=5))
-def test_a_version_does_not_depend_on_the_order_of_fields(content: dict[str, Any]) -> None:
-    """The same record is the same version, through either door and in any order of its keys."""
-    backwards = dict(reversed(list(content.items())))
-    assert content_version(modified="t", content=content) == content_version(modified="t", content=backwards)
-    assert re.fullmatch(r"[0-9a-f]{20}", content_version(modified=None, content=content))
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"modified": "t2", "content": {"a": [1, {"b": 2}]}},
-        {"modified": None, "content": {"a": [1, {"b": 2}]}},
-        {"modified": "t", "content": {"a": [1, {"b": 3}]}},
-        {"modified": "t", "content": {"a": [{"b": 2}, 1]}},
-        {"modified": "t", "content": {"a": [1, {"b": 2}], "c": None}},
-    ],
-)
-def test_any_difference_is_another_version(other: dict[str, Any]) -> None:
-    """The modified time and everything kept of the record count, order within a list too."""
-    assert content_version(modified="t", content={"a": [1, {"b": 2}]}) != content_version(**other)
 
 
 def test_opposites_undo_each_other() -> None:

@@ -30,11 +30,11 @@ class Room:
 
 
 LEAVES = (
-    *("errors", "events", "fields", "settings", "signing", "envelope"),
-    *("routing", "retry", "telemetry", "explain"),
+    *("errors", "events", "fields", "changes", "settings", "signing", "envelope"),
+    *("routing", "retry", "telemetry", "explain", "catalog"),
 )
 EDGES = ("store", "planday", "targets", "messages", "http", "jobs")
-SPINE = ("pipeline", "replay", "drain", "desk")
+SPINE = ("pipeline", "composing", "feed", "replay", "drain", "desk")
 # What the store answers and is asked with: plain records, without the store itself.
 STORE_RECORDS = ("store.reading", "store.shelf")
 
@@ -44,6 +44,7 @@ ROOMS: dict[str, Room] = {
     "errors": Room(pure=True),
     "events": Room(ours=("errors",), theirs=("pydantic", "pydantic_core"), pure=True),
     "fields": Room(pure=True),
+    "changes": Room(ours=("fields",), pure=True),
     "settings": Room(ours=("errors", "fields"), theirs=("pydantic", "pydantic_core", "jmespath"), pure=True),
     "signing": Room(ours=("errors", "settings"), theirs=("standardwebhooks",)),
     "envelope": Room(
@@ -52,7 +53,8 @@ ROOMS: dict[str, Room] = {
     "routing": Room(ours=("events", "settings"), theirs=("jmespath",), pure=True),
     "retry": Room(ours=("errors", "events", "settings"), pure=True),
     "explain": Room(ours=("errors", "events"), pure=True),
-    "telemetry": Room(theirs=("structlog", "prometheus_client")),
+    "catalog": Room(ours=("fields",), pure=True),
+    "telemetry": Room(ours=("catalog",), theirs=("structlog", "prometheus_client")),
     # Edges: each knows its own client library, none another edge but targets -> messages, http
     "store": Room(ours=LEAVES, theirs=("redis", "pydantic", "pydantic_core")),
     "store.keys": Room(pure=True),
@@ -63,7 +65,9 @@ ROOMS: dict[str, Room] = {
     "http": Room(ours=LEAVES, theirs=("httpx", "aiohttp", "yarl")),
     "jobs": Room(ours=LEAVES, theirs=("arq", "redis")),
     # Spine: order, never detail
-    "pipeline": Room(ours=(*LEAVES, *EDGES), theirs=("pydantic_core",)),
+    "composing": Room(ours=(*LEAVES, *EDGES), pure=True),
+    "pipeline": Room(ours=(*LEAVES, *EDGES, "composing"), theirs=("pydantic_core",)),
+    "feed": Room(ours=(*LEAVES, *EDGES, "pipeline"), theirs=("pydantic_core",)),
     "drain": Room(ours=(*LEAVES, *EDGES, "pipeline"), theirs=("pydantic_core",)),
     "replay": Room(ours=(*LEAVES, *EDGES, "pipeline"), theirs=("pydantic_core",)),
     "desk": Room(ours=(*LEAVES, *EDGES, "pipeline"), theirs=("pydantic_core",)),

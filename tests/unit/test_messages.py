@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from relay.catalog import types_of
 from relay.errors import ConfigError
 from relay.fields import FieldList
 from relay.messages import TYPES, Message, Messages, sample
-from relay.messages.catalogue import types_of
 from relay.messages.facts import NAMES, facts
 from relay.settings import SlackTarget
 
@@ -67,7 +67,13 @@ TITLES = [
     ("planday.absence_request.approved", "Absence approved"),
     ("planday.absence_request.declined", "Absence declined"),
     ("planday.absence_request.cancelled", "Absence request cancelled"),
+    ("planday.absence_request.deleted", "Absence request is gone"),
+    ("planday.absence_record.created", "Absence booked"),
     ("planday.payroll_period.locked", "Payroll period locked"),
+    ("planday.payroll_line.corrected", "Payroll line changed"),
+    ("planday.position.updated", "Position changed"),
+    ("planday.portal.authorization_revoked", "Planday refuses the authorisation of bistro"),
+    ("planday.portal.authorization_restored", "Planday accepts bistro again"),
     ("relay.test", "Test message"),
 ]
 
@@ -90,6 +96,63 @@ def test_a_published_shift() -> None:
 def test_a_changed_shift_says_what_changed() -> None:
     """The fields by words, not by Planday's names."""
     assert shown(sample("planday.shift.updated")).context == ("Bistro Demo", ZONE, "changed: start")
+
+
+def test_a_moved_shift_says_when_it_was() -> None:
+    """The old times, with their day only if that was another one."""
+    envelope = sample("planday.shift.updated")
+    assert shown(envelope).body[0].endswith("\nwas 19:00–03:30")
+    envelope["data"]["changes"]["before"] = {"startDateTime": "2026-10-23T20:00", "endDateTime": "2026-10-23T23:30"}
+    assert shown(envelope).body[0].endswith("\nwas Fri 23 Oct 2026, 20:00–23:30")
+    envelope["data"]["changes"]["before"] = {"comment": "x"}
+    assert "was" not in shown(envelope, "class:H").body[0]
+
+
+@pytest.mark.parametrize(
+    ("type_", "was"),
+    [
+        ("planday.department.updated", "was Harbor"),
+        ("planday.portal.updated", "was Bistro"),
+        ("planday.punchclock_entry.updated", "was 08:57–17:00"),
+    ],
+)
+def test_what_changed_says_what_it_was(type_: str, was: str) -> None:
+    """Names and times before the change."""
+    assert was in shown(sample(type_)).body[0].splitlines()
+
+
+def test_a_renamed_employee_keeps_the_other_name() -> None:
+    """The whole name as it was, if names may be shown at all."""
+    envelope = sample("planday.employee.updated")
+    envelope["data"]["changes"]["before"] = {"lastName": "Prøve"}
+    assert "was Ida Prøve" in shown(envelope).body[0]
+    assert "Prøve" not in text(MESSAGES.render(FieldList(("class:A",)).apply(envelope), escape=str))
+
+
+def test_absence_that_moved_shows_no_dates_by_default() -> None:
+    """The days before are health data like the days now."""
+    envelope = sample("planday.absence_request.updated")
+    assert "was" not in shown(envelope).body[0]
+    assert "\nwas Mon 21 Dec 2026 – Tue 22 Dec 2026" in shown(envelope, "data.object.absencePeriod").body[0]
+
+
+def test_a_lost_authorisation_says_what_to_do() -> None:
+    """What happened, what it means, and the next step with the portal's own name."""
+    message = shown(sample("planday.portal.authorization_revoked"))
+    happened, answer, means, planday, do = message.body[0].splitlines()
+    assert happened.startswith(
+        "Planday no longer accepts the authorisation of *bistro* (since Wed 21 Oct 2026, 07:45 UTC)."
+    )
+    assert means == "Its events wait, none is lost; nothing is read until a new token is entered."
+    assert answer == "Planday's answer: 401: the refresh token is not accepted"
+    assert "API access" in planday
+    assert do == "`relay portals set-token bistro`"
+
+
+def test_a_given_back_authorisation_is_one_line() -> None:
+    """All is well again."""
+    (line,) = shown(sample("planday.portal.authorization_restored")).body
+    assert line == "Planday accepts the authorisation of *bistro* again; what waited goes on."
 
 
 def test_an_ended_punch() -> None:
@@ -185,6 +248,10 @@ def test_no_default_message_shows_health_pay_or_free_text(type_: str) -> None:
             "note",
             "description",
             "salaryIdentifier",
+            "salary",
+            "wage",
+            "salaryCode",
+            "registrations",
             "jobTitle",
             "absencePeriod",
             "email",
@@ -255,7 +322,8 @@ def test_an_operators_folder_takes_the_place_of_ours(tmp_path: Path) -> None:
     (tmp_path / "kitchen.txt").write_text("[title]\n{{ what }}\n[title deleted]\nGone")
     (tmp_path / "README.md").write_text("not a template")
     messages = Messages(tmp_path)
-    assert messages.names == ("absence_request", "employee", "generic", "kitchen", "punchclock_entry", "shift")
+    ours = {"absence_record", "absence_request", "employee", "generic", "payroll_line", "portal"}
+    assert messages.names == tuple(sorted({*ours, "kitchen", "punchclock_entry", "shift"}))
     mine = messages.render(sample("planday.shift.created"), escape=str)
     assert (mine.title, mine.body) == ("Mine: Ida Testrup", ("one", "two"))
     assert messages.render(sample("planday.shift.deleted"), escape=str, template="kitchen").title == "Gone"

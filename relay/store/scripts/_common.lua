@@ -97,3 +97,46 @@ local function move_delivery(id, target, state, reason)
     if redis.call('HINCRBY', event, 'left', -1) <= 0 then close_event(id) end
   end
 end
+
+-- Record an event that was not seen before and give it its place in its entity's lane; `life` in s.
+-- Returns whether it is new, its sequence, and whether it is due.
+local function accept_event(id, lane, kind, record, life)
+  local event = P .. 'e:' .. id
+  local known = redis.call('HGET', event, 'seq')
+  if known then
+    redis.call('HINCRBY', P .. 'count', 'repeated', 1)
+    return false, tonumber(known), false
+  end
+  local entity = P .. 'n:' .. lane
+  local seq = redis.call('HINCRBY', entity, 'seq', 1)
+  if seq == 1 then
+    -- The entity was forgotten, but an old replay may have left what targets have of it: go on above that.
+    local fields = redis.call('HGETALL', entity)
+    for n = 1, #fields, 2 do
+      if fields[n]:sub(1, 3) == 'hi:' and tonumber(fields[n + 1]) >= seq then seq = tonumber(fields[n + 1]) + 1 end
+    end
+    redis.call('HSET', entity, 'seq', seq)
+  end
+  redis.call('EXPIRE', entity, life)
+  redis.call('HSET', event, 'st', 'accepted', 'seq', seq, 'at', NOW, 'lane', lane, 'ty', kind, 'tok', 0)
+  redis.call('SET', P .. 'b:' .. id, record)
+  redis.call('ZADD', P .. 'open', NOW, id)
+  redis.call('ZADD', P .. 'ix:e', NOW, id)
+  redis.call('ZADD', P .. 'ix:n:' .. lane, NOW, id)
+  local due = redis.call('RPUSH', P .. 'le:' .. lane, id) == 1
+  if due then redis.call('ZADD', P .. 'due:e', NOW, id) end
+  return true, seq, due
+end
+
+-- So many events are new; if something is due, wake a drain, or start one.
+local function announce(fresh, due, bell, blob, bell_life, queue)
+  if fresh > 0 then redis.call('HINCRBY', P .. 'count', 'accepted', fresh) end
+  if not due then return end
+  ring()
+  -- The doorbell: only when no drain lives is an arq job needed to start one (engine-limits.md 1.3, 1).
+  if redis.call('ZCOUNT', P .. 'drains', NOW, '+inf') == 0 then
+    if redis.call('SET', 'arq:job:' .. bell, blob, 'NX', 'PX', bell_life) then
+      redis.call('ZADD', queue, 'NX', NOW, bell)
+    end
+  end
+end

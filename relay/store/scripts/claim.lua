@@ -53,8 +53,11 @@ if most_events > 0 then
     local token = redis.call('HINCRBY', event, 'tok', 1)
     local seq, tries, faults, since = unpack(redis.call('HMGET', event, 'seq', 'tries', 'faults', 'since'))
     local body = redis.call('GET', P .. 'b:' .. id)
+    local newest = redis.call('HGET', P .. 'n:' .. redis.call('HGET', event, 'lane'), 'rd')
     if body then
-      events[#events + 1] = {id, token, tonumber(seq), tonumber(tries or '0'), tonumber(faults or '0'), since or '', body}
+      events[#events + 1] = {
+        id, token, tonumber(seq), tonumber(tries or '0'), tonumber(faults or '0'), since or '', body, newest or '',
+      }
     else
       redis.call('ZREM', P .. 'lease:e', id)
     end

@@ -3,32 +3,40 @@
 -- routed in part.
 --
 -- ARGV: prefix, now, then per event: id, token, envelope (JSON), record without the sender's words ('' = as it is),
---       whether that is what stays (1/0; of a duplicate it always is), refusals (JSON), version ('' = none), types that this one undoes (joined by a blank), number of targets, targets...
+--       whether that is what stays (1/0; of a duplicate it always is), refusals (JSON), version ('' = none), types that this one undoes (joined by a blank), when its state was read (ms),
+--       number of targets, targets...
 -- Returns: per event 'routed', 'unrouted', 'lost' (somebody else holds it), or the id of the event that it doubles.
 
 local out = {}
 local i = 3
 
--- The claimed types of the present version are kept as " type=event type=event ".
-local function claim_version(lane, kind, version, undone, id)
+-- Each claimed type is kept as " type=event:version:read ", with the time in ms at which the state was read.
+-- An event doubles another of its type that stands for the same version, or whose state was read after this one was
+-- accepted (by more than clocks may differ): that state holds what this one is about.
+local function claim_version(lane, kind, id, at, version, read, undone)
   local entity = P .. 'n:' .. lane
-  local current, types = unpack(redis.call('HMGET', entity, 'ver', 'types'))
+  local current, types, newest = unpack(redis.call('HMGET', entity, 'ver', 'types', 'rd'))
   types = types or ' '
-  if current ~= version then types = ' ' end
-  local first = types:match(' ' .. kind:gsub('%W', '%%%0') .. '=(%S+) ')
-  if first and first ~= id then return first end
+  local mine = ' ' .. kind:gsub('%W', '%%%0') .. '='
+  local first, its_version, its_read = types:match(mine .. '([^:%s]+):([^:%s]*):(%S*) ')
+  if first and first ~= id then
+    if its_version == version and current == version then return first end
+    if tonumber(at) + 1000 <= tonumber(its_read) then return first end
+  end
+  types = types:gsub(mine .. '%S+ ', ' ')
   for other in undone:gmatch('%S+') do
     types = types:gsub(' ' .. other:gsub('%W', '%%%0') .. '=%S+ ', ' ')
   end
-  if not first then types = types .. kind .. '=' .. id .. ' ' end
-  redis.call('HSET', entity, 'ver', version, 'types', types)
+  types = types .. kind .. '=' .. id .. ':' .. version .. ':' .. read .. ' '
+  if tonumber(read) < tonumber(newest or '0') then read = newest end
+  redis.call('HSET', entity, 'ver', version, 'types', types, 'rd', read)
   return nil
 end
 
 while i <= #ARGV do
   local id, token, envelope, record, strip = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
-  local refusals, version, undone, count = ARGV[i + 5], ARGV[i + 6], ARGV[i + 7], tonumber(ARGV[i + 8])
-  local first_target = i + 9
+  local refusals, version, undone, read = ARGV[i + 5], ARGV[i + 6], ARGV[i + 7], ARGV[i + 8]
+  local count, first_target = tonumber(ARGV[i + 9]), i + 10
   i = first_target + count
   local event = P .. 'e:' .. id
   local state, held, lane, at, kind, seq = unpack(redis.call('HMGET', event, 'st', 'tok', 'lane', 'at', 'ty', 'seq'))
@@ -38,7 +46,7 @@ while i <= #ARGV do
   else
     redis.call('ZREM', P .. 'lease:e', id)
     redis.call('HDEL', event, 'since', 'due', 'lost', 'tries', 'faults')
-    local doubled = version ~= '' and claim_version(lane, kind, version, undone, id)
+    local doubled = version ~= '' and claim_version(lane, kind, id, at, version, read, undone)
     if doubled then
       redis.call('HSET', event, 'st', 'duplicate', 'dup', doubled, 'why', 'the same change came as ' .. doubled)
       redis.call('ZADD', P .. 'ix:e:duplicate', at, id)

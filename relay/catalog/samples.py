@@ -1,54 +1,12 @@
-"""The events we know by name, and a sample envelope of each: for checks at start, previews and test sends.
-
-Nobody in it is real. The names are the relay's own vocabulary (targets-and-events.md 2.3).
-"""
+"""A sample envelope of each type: for checks at start, previews and test sends. Nobody in it is real."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from relay.catalog.schemas import schema_id
 from relay.fields import KINDS
-
-EVENTS: Mapping[str, tuple[str, ...]] = {
-    "planday.employee": (
-        "created",
-        "updated",
-        "deactivated",
-        "reactivated",
-        "deleted",
-        "salary_identifier_changed",
-    ),
-    "planday.department": ("created", "updated", "deleted"),
-    "planday.employee_group": ("created", "updated", "deleted"),
-    "planday.shift": (
-        "created",
-        "updated",
-        "deleted",
-        "published",
-        "assigned",
-        "unassigned",
-        "approved",
-        "unapproved",
-    ),
-    "planday.punchclock_entry": ("started", "ended", "updated", "deleted", "approved", "unapproved"),
-    "planday.punchclock_break": ("started", "ended", "updated"),
-    "planday.absence_request": ("created", "updated", "approved", "declined", "cancelled"),
-    "planday.absence_record": ("created", "updated", "deleted"),
-    "planday.payroll_period": ("approved", "locked", "unlocked"),
-    "planday.payroll_line": ("created", "corrected", "reversed"),
-    "planday.portal": ("authorization_revoked",),
-    "relay.delivery": ("failed", "exhausted"),
-    "relay.target": ("paused", "resumed"),
-    "relay.replay": ("started", "finished"),
-    "relay": ("test",),
-}
-TYPES: tuple[str, ...] = tuple(f"{stem}.{verb}" for stem, verbs in EVENTS.items() for verb in verbs)
-
-
-def types_of(entity: str) -> tuple[str, ...]:
-    """The types of one entity ("shift"), or none if no event of it is known."""
-    return tuple(type_ for type_ in TYPES if type_.rpartition(".")[0].rpartition(".")[2] == entity)
 
 
 def sample(type_: str, *, every_field: bool = False) -> dict[str, Any]:
@@ -57,12 +15,13 @@ def sample(type_: str, *, every_field: bool = False) -> dict[str, Any]:
     entity = stem.rpartition(".")[2]
     related = {kind: _complete(kind, _RELATED.get(kind, {}), every_field) for kind in _kinds(stem, verb, every_field)}
     data: dict[str, Any] = {
-        "object": _complete(entity, _object(entity, verb), every_field) if verb != "deleted" or every_field else None,
+        "object": _complete(entity, _object(entity, verb), every_field) if verb not in _GONE or every_field else None,
         "related": related,
         "enrichment": {"state": "complete", "missing": [], "fetched_at": "2026-10-21T07:45:14.000Z"},
     }
-    if verb == "updated" or every_field:
-        before, after = _CHANGES.get(entity, ({}, {}))
+    changes = _changes(entity, verb)
+    if changes is not None or every_field:
+        before, after = changes or ({}, {})
         data["changed"] = sorted(after)
         data["changes"] = {
             "before": _complete(entity, before, every_field),
@@ -78,13 +37,15 @@ def sample(type_: str, *, every_field: bool = False) -> dict[str, Any]:
         "type": type_,
         "subject": f"{entity}/{number}",
         "time": "2026-10-21T07:45:12.000Z",
+        "timestamp": "2026-10-21T07:45:12.000Z",
         "datacontenttype": "application/json",
-        "dataschema": f"urn:planday-relay:schema:{entity}:1",
+        "dataschema": schema_id(entity),
         "portalid": "4100001",
         "departmentid": "4101",
         "employeeid": "910233",
         "sequence": "000042",
         "relayorigin": "test",
+        "correlationid": "evt_5a3c0f5f1b1e4d0c8a7b6c5d4e3f2a1b",
         "data": data,
     }
 
@@ -101,6 +62,9 @@ _NUMBERS = {
     "punchclock_entry": 8800123,
     "absence_request": 66012,
     "absence_record": 66013,
+    "payroll_line": 70010045,
+    "position": 5301,
+    "shift_type": 5401,
     "portal": 4100001,
 }
 _RELATED: Mapping[str, Mapping[str, Any]] = {
@@ -163,14 +127,76 @@ _OBJECTS: Mapping[str, Mapping[str, Any]] = {
         "absencePeriod": {"start": "2026-12-21", "end": "2026-12-23"},
         "requestedAccounts": [{"id": 3300451, "name": "Holiday 2026", "cost": []}],
     },
+    "absence_record": {
+        "id": 66013,
+        "employeeId": 910233,
+        "status": "Approved",
+        "absencePeriod": {"start": "2026-12-21", "end": "2026-12-23"},
+    },
+    "payroll_line": {
+        "id": 70010045,
+        "employeeId": 910233,
+        "departmentId": 4101,
+        "employeeGroupId": 5202,
+        "line": "shift",
+        "isApproved": True,
+        "date": "2026-10-24",
+        "startDateTime": "2026-10-24T20:00:00",
+        "endDateTime": "2026-10-25T03:30:00",
+        "start": _time("2026-10-24T20:00:00", "2026-10-24T18:00:00Z"),
+        "end": _time("2026-10-25T03:30:00", "2026-10-25T02:30:00Z"),
+        "salaryCode": "1100",
+        "salary": 1487.5,
+        "wage": {"rate": 175, "type": "Hourly"},
+    },
+    "position": {"id": 5301, "name": "Bar", "departmentId": 4101, "employeeGroupId": 5202, "isActive": True},
+    "shift_type": {"id": 5401, "name": "Normal", "isActive": True},
     "portal": _RELATED["portal"],
 }
 _CHANGES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "shift": ({"startDateTime": "2026-10-24T19:00"}, {"startDateTime": "2026-10-24T20:00"}),
+    "department": ({"name": "Harbor"}, {"name": "Harbour"}),
+    "employee_group": ({"name": "Waiters"}, {"name": "Waiter"}),
+    "position": ({"name": "Counter"}, {"name": "Bar"}),
+    "shift_type": ({"isActive": False}, {"isActive": True}),
+    "absence_request": (
+        {"absencePeriod": {"start": "2026-12-21", "end": "2026-12-22"}},
+        {"absencePeriod": {"start": "2026-12-21", "end": "2026-12-23"}},
+    ),
+    "absence_record": (
+        {"absencePeriod": {"start": "2026-12-21", "end": "2026-12-22"}},
+        {"absencePeriod": {"start": "2026-12-21", "end": "2026-12-23"}},
+    ),
+    "payroll_line": ({"salary": 1400}, {"salary": 1487.5}),
+    "portal": ({"name": "Bistro"}, {"name": "Bistro Demo"}),
     "employee": ({"employeeGroups": []}, {"employeeGroups": [5202]}),
     "punchclock_entry": ({"endDateTime": "2026-10-21T17:00"}, {"endDateTime": "2026-10-21T17:05"}),
 }
-_OF_NOBODY = frozenset({"department", "employee_group", "payroll_period", "portal"})
+_OF_NOBODY = frozenset({"department", "employee_group", "position", "shift_type", "payroll_period", "portal"})
+# What has become of the record: there is none any more.
+_GONE = frozenset({"deleted", "reversed"})
+# What one field tells by itself: the value before and after it.
+_STEPS: Mapping[tuple[str, str], tuple[Mapping[str, Any], Mapping[str, Any]]] = {
+    ("shift", "published"): ({"status": "Draft"}, {"status": "Assigned"}),
+    ("shift", "assigned"): ({"employeeId": None, "status": "Open"}, {"employeeId": 910233, "status": "Assigned"}),
+    ("shift", "unassigned"): ({"employeeId": 910233, "status": "Assigned"}, {"employeeId": None, "status": "Open"}),
+    ("shift", "approved"): ({"status": "Assigned"}, {"status": "Approved"}),
+    ("shift", "unapproved"): ({"status": "Approved"}, {"status": "Assigned"}),
+    ("punchclock_entry", "ended"): ({"endDateTime": None}, {"endDateTime": "2026-10-21T17:05"}),
+    ("punchclock_entry", "approved"): ({"isApproved": False}, {"isApproved": True}),
+    ("punchclock_entry", "unapproved"): ({"isApproved": True}, {"isApproved": False}),
+    ("employee", "deactivated"): ({"isDeactivated": False}, {"isDeactivated": True}),
+    ("employee", "reactivated"): ({"isDeactivated": True}, {"isDeactivated": False}),
+    ("employee", "salary_identifier_changed"): ({"salaryIdentifier": "P-0133"}, {"salaryIdentifier": "P-0233"}),
+    ("absence_request", "approved"): ({"status": "Submitted"}, {"status": "Approved"}),
+    ("absence_request", "declined"): ({"status": "Submitted"}, {"status": "Declined"}),
+    ("absence_request", "cancelled"): ({"status": "Approved"}, {"status": "Cancelled"}),
+}
+_LOST: Mapping[str, Any] = {
+    "name": "bistro",
+    "reason": "401: the refresh token is not accepted",
+    "since": "2026-10-21T07:45:12.000Z",
+}
 _CHANGED: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("shift", "unassigned"): {"employeeId": None, "status": "Open"},
     ("shift", "approved"): {"status": "Approved"},
@@ -180,10 +206,25 @@ _CHANGED: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("absence_request", "approved"): {"status": "Approved"},
     ("absence_request", "declined"): {"status": "Declined"},
     ("absence_request", "cancelled"): {"status": "Cancelled"},
+    ("portal", "authorization_revoked"): _LOST,
+    ("portal", "authorization_restored"): {**_LOST, "reason": None},
 }
+# Made by us, never compared: what changed has Planday's own times only.
+_MADE = frozenset({"start", "end", "shiftStart", "shiftEnd"})
+
+
+def _changes(entity: str, verb: str) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
+    """What was and what is of the fields that changed; None where nothing was there before."""
+    if verb in _GONE:
+        return {name: value for name, value in _OBJECTS.get(entity, {}).items() if name not in _MADE}, {}
+    if verb in ("updated", "corrected"):
+        return _CHANGES.get(entity, ({}, {}))
+    return _STEPS.get((entity, verb))
 
 
 def _object(entity: str, verb: str) -> dict[str, Any]:
+    if (entity, verb) in _CHANGED and entity == "portal":
+        return {"id": _NUMBERS["portal"], **_CHANGED[entity, verb]}
     return {**_OBJECTS.get(entity, {}), **_CHANGED.get((entity, verb), {})}
 
 
@@ -193,7 +234,7 @@ def _kinds(stem: str, verb: str, every_field: bool) -> tuple[str, ...]:
         return tuple(KINDS)
     entity = stem.removeprefix("planday.")
     if entity in _OF_NOBODY:
-        return ("portal",)
+        return () if entity == "portal" else ("portal",)
     if not stem.startswith("planday."):
         return ()
     return tuple(kind for kind in _RELATED if kind != entity and (kind, verb) != ("employee", "unassigned"))
