@@ -17,7 +17,7 @@ from relay import jobs, telemetry
 from relay.desk import Desk
 from relay.errors import NotFoundError, RefusedError, RelayError, StoreUnfit
 from relay.events import Event, Origin, enriched_envelope, event_id, rfc3339
-from relay.feed.runner import Feeds
+from relay.feed.runner import Feeds, look_now
 from relay.fields import Keep
 from relay.http import AddressPolicy, OutgoingTransport
 from relay.messages import Messages
@@ -179,6 +179,13 @@ class Services:
         }
         return answer if found.problem is None else {**answer, "error": f"portal {name}: {found.problem}"}
 
+    async def look_now(self, name: str) -> tuple[str, ...]:
+        """Ask for a look of every feed of a portal; the names of its feeds. Some worker's timer takes it."""
+        portal = self.settings.portals.get(name)
+        if portal is None:
+            raise NotFoundError(f"there is no portal {name}; there are {', '.join(self.settings.portals) or 'none'}")
+        return await look_now(_feed_store(self), portal, now=self.clock())
+
     async def portal_states(self) -> dict[str, Authorisation]:
         """Each configured portal's authorisation as it is recorded: `ok`, `lost` or `untried`. Asks the store only."""
         portals = self.settings.portals
@@ -280,6 +287,11 @@ async def open_services(
         yield services
 
 
+def _feed_store(services: Services) -> FeedStore:
+    limit = services.settings.relay.backlog_limit
+    return FeedStore(services.store.client, services.keys, backlog_limit=limit, bell=services.jobs.bell)
+
+
 async def _add_worker_part(services: Services, stack: AsyncExitStack) -> None:
     settings = services.settings
     messages = Messages(settings.relay.templates)
@@ -336,9 +348,7 @@ async def _add_worker_part(services: Services, stack: AsyncExitStack) -> None:
     services.feeds = Feeds(
         settings.portals,
         planday=services.planday,
-        store=FeedStore(
-            services.store.client, services.keys, backlog_limit=settings.relay.backlog_limit, bell=services.jobs.bell
-        ),
+        store=_feed_store(services),
         intake=services.intake,
         locks=services.shared,
         keep=keep,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relay.cli import exits, opened, out
+from relay.cli import exits, looking, opened, out
 from relay.cli.group import Commands
 from relay.errors import AuthorizationLost, NotFoundError, PlandayError, RelayError, StoreError, WrongPortal
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from relay.settings import Portal
 
 app = typer.Typer(cls=Commands, help="The Planday portals, and whether each works.", no_args_is_help=True)
+app.command("look")(looking.look)
 
 _PATH = re.compile(r"(?:portal \S+: )?(/[a-z]\S*): ")
 

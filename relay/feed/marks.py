@@ -26,6 +26,15 @@ class Mark:
     """Events made since the beginning."""
     why: str = ""
     """Why the last look did not come to its end."""
+    tried: float | None = None
+    """When the last look began, whatever came of it."""
+    asked: float | None = None
+    """When a person asked for a look; written by `look_now` only, so that no look that ends meanwhile takes it back."""
+
+    def is_due(self, now: float) -> bool:
+        """Whether its time has come, or somebody asked for it since the last look."""
+        wanted = self.asked is not None and (self.tried is None or self.asked > self.tried)
+        return wanted or self.due <= now
 
     @property
     def first(self) -> bool:
@@ -59,6 +68,7 @@ class Mark:
             "failures": self.failures,
             "events": self.events,
             "why": self.why,
+            "tried": self.tried,
         }
         return {name: value for name, value in values.items() if value is not None}
 
@@ -76,4 +86,6 @@ class Mark:
             failures=int(stored.get("failures", 0)),
             events=int(stored.get("events", 0)),
             why=stored.get("why", ""),
+            tried=moment("tried"),
+            asked=moment("asked"),
         )

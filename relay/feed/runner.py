@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from relay import telemetry
@@ -119,15 +119,16 @@ class Feeds:
 
     async def _due(self, seat: _Seat) -> None:
         mark = await seat.looking.mark()
-        if mark.due > self._outside.clock():
+        if not mark.is_due(self._outside.clock()):
             return
         owner = secrets.token_hex(8)
         if not await self._locks.take_lock(seat.lock, owner=owner, seconds=_LOCK):
             return
         try:
             mark = await seat.looking.mark()  # the one before us may just have ended
-            if mark.due <= self._outside.clock():
-                await seat.looking.save(await self._looked(seat, mark))
+            tried = self._outside.clock()
+            if mark.is_due(tried):
+                await seat.looking.save(replace(await self._looked(seat, mark), tried=tried))
         finally:
             await self._locks.drop_lock(seat.lock, owner=owner)
 
@@ -222,6 +223,13 @@ class Feeds:
             seen=seen,
         )
         await self._intake.accept([event])
+
+
+async def look_now(store: FeedStore, portal: Portal, *, now: float) -> tuple[str, ...]:
+    """Ask for a look of every feed of a portal, which some worker takes at its next tick; the names of the feeds."""
+    for feed in portal.feeds:
+        await store.save_mark(portal.id, feed, {"asked": now})
+    return portal.feeds
 
 
 def _again(error: PlandayError, mark: Mark, feed: Feed) -> float:

@@ -24,6 +24,7 @@ _TIMES: Mapping[str, Mapping[str, str]] = {
     },
     "payroll_line": {"start": "startDateTime", "end": "endDateTime"},
 }
+# `reason` and `since`: of a portal's authorisation, said by us.
 _OURS = frozenset(name for times in _TIMES.values() for name in times) | {"reason", "since"}
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from relay.fields import KINDS, FieldList, Keep
 from relay.planday.models import read_record, with_times
 
-EVERYTHING = {kind: frozenset(fields) for kind, fields in KINDS.items()}
+# `reason` and `since` are said of an authorisation by the relay, never read.
+EVERYTHING = {kind: frozenset(fields) - {"reason", "since"} for kind, fields in KINDS.items()}
 EMPLOYEE: dict[str, Any] = {
     "id": 910233,
     "firstName": "Ida",
