@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from relay.changes import DELETED, record_version
-from relay.events import Event, enriched_envelope, rfc3339
+from relay.events import Event, enriched_envelope, reached, rfc3339
 from relay.planday.enrich import Enrichment
 from relay.store.work import ClaimedEvent
 
@@ -45,6 +45,11 @@ def overtaken(event: Event, claimed: ClaimedEvent) -> bool:
     if seen is None or seen.object is None or claimed.newest is None:
         return False
     return event.entity != "portal" and seen.read_at < claimed.newest
+
+
+def span_of(event: Event) -> float | None:
+    """Since when a state may have been reached that the feed found reached (seconds); None for any other event."""
+    return event.seen.since if event.seen is not None and reached(event.type) else None
 
 
 def version_of(event: Event, enrichment: Enrichment, *, reread: bool) -> str | None:

@@ -93,6 +93,17 @@ def opposites(type_: str) -> tuple[str, ...]:
     return tuple(f"{stem}.{other}" for other in OPPOSITES.get(verb, ()))
 
 
+_REACHED = frozenset(
+    "created deleted reversed started ended published approved unapproved declined cancelled deactivated reactivated "
+    "unassigned".split()
+)
+
+
+def reached(type_: str) -> bool:
+    """Whether a type says that a state was reached: it is not reached again before it was left."""
+    return type_.rpartition(".")[2] in _REACHED
+
+
 def rfc3339(at: float) -> str:
     """An instant as RFC 3339 in UTC with milliseconds."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -104,7 +115,8 @@ class Seen:
 
     `object` is the record as a list showed it, None after a deletion; `before` and `after` hold what differs (of a
     deletion, all that was known), `changed` its names. `modified` and `version` identify the state, `read_at` (seconds)
-    is when the list was asked for. `links` are ids that only lead to related records.
+    is when the list was asked for. `links` are ids that only lead to related records. Everything that this tells of
+    happened after `since` (seconds; 0: ever), when the state before was the true one.
     """
 
     object: Mapping[str, Any] | None
@@ -115,6 +127,7 @@ class Seen:
     changed: tuple[str, ...] = ()
     links: Mapping[str, Any] = field(default_factory=dict)
     modified: str | None = None
+    since: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -126,6 +139,7 @@ class Seen:
             "changed": list(self.changed),
             "links": dict(self.links),
             "mod": self.modified,
+            "since": self.since,
         }
 
     @classmethod
@@ -139,6 +153,7 @@ class Seen:
             changed=tuple(body["changed"]),
             links=body["links"],
             modified=body["mod"],
+            since=body.get("since"),
         )
 
 

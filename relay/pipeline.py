@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol, TypeVar
 import pydantic_core
 
 from relay import retry, telemetry
-from relay.composing import envelope_of, overtaken, version_of, without_sender_words
+from relay.composing import envelope_of, overtaken, span_of, version_of, without_sender_words
 from relay.errors import AuthorizationLost, BudgetSpent, PlandayUnavailable, StoreError, StoreUnavailable
 from relay.events import (
     Attempt,
@@ -183,6 +183,7 @@ class Pipeline:
             version=version_of(event, enrichment, reread=overtaken(event, claimed)),
             read_at=enrichment.fetched_at,
             undone=opposites(event.type),
+            since=span_of(event),
         )
         answer = await self._patiently(lambda: self._store.finish(finished, now=now))
         self._tell_finished(event, enrichment, routing.matched, answer, now - began)

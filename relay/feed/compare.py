@@ -74,6 +74,8 @@ class Look:
     """When the list was asked for (seconds): what changed later may be missing in it."""
     kept: frozenset[str]
     """The fields that some target may have of the object of an event."""
+    since: float = 0.0
+    """Everything before this was seen by an earlier look (seconds)."""
     quiet: bool = False
     """A first look: what is there was there before."""
 
@@ -167,6 +169,7 @@ def _observed(
         changed=tuple(name for name in found.changed if name in look.kept),
         links=dict(links),
         modified=modified,
+        since=max(stored.read_at, look.since) if stored is not None else 0.0,
     )
     time = _when(seen, now.gone)
     told = () if look.quiet else names

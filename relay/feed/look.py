@@ -85,7 +85,14 @@ class Looking:
 
     async def _take(self, part: Part, mark: Mark, window: Window) -> bool:
         """Compare one part with what is known and store it; False where it has to be looked at again."""
-        look = Look(portal=self._portal, kind=part.kind, at=part.at, kept=self._kept(part.kind), quiet=mark.first)
+        look = Look(
+            portal=self._portal,
+            kind=part.kind,
+            at=part.at,
+            kept=self._kept(part.kind),
+            since=window.since or 0.0,
+            quiet=mark.first,
+        )
         kept = part.steady
         for batch in self._batches(part):
             numbers = list(batch)

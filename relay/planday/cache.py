@@ -28,6 +28,8 @@ LIFETIMES = {
     "account_type": 3600.0,
     "employee": 300.0,
 }
+# Where the change feed watches people, it is the feed that makes an old entry useless, within minutes of a change.
+WATCHED_LIFETIMES = {**LIFETIMES, "employee": 3600.0}
 OWN_LIFETIME = 60.0
 NOTHING_LIFETIME = 60.0
 

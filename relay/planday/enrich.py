@@ -18,7 +18,7 @@ from relay.errors import NotFoundError, PlandayError, RecordGone, ScopeMissing
 from relay.events import Event, Seen
 from relay.fields import LISTED_OTHERWISE, Keep
 from relay.planday import check as checks
-from relay.planday.cache import Cache
+from relay.planday.cache import LIFETIMES, WATCHED_LIFETIMES, Cache
 from relay.planday.check import PortalCheck, PortalStatus
 from relay.planday.client import PortalClient
 from relay.planday.feeds import FeedReader
@@ -103,7 +103,8 @@ class Planday:
                 notify=notify,
                 max_wait=max_wait,
             )
-            records = Records(portal.id, client=client, cache=self._cache, keep=keep, clock=clock)
+            lifetimes = WATCHED_LIFETIMES if "employees" in portal.feeds else LIFETIMES
+            records = Records(portal.id, client=client, cache=self._cache, keep=keep, clock=clock, lifetimes=lifetimes)
             self._portals[name] = _Portal(name, portal, client, records)
         self._by_id = {portal.settings.id: portal for portal in self._portals.values()}
 

@@ -65,8 +65,18 @@ class Want:
 class Records:
     """One portal's records."""
 
-    def __init__(self, portal: int, *, client: PortalClient, cache: Cache, keep: Keep, clock: Clock) -> None:
+    def __init__(
+        self,
+        portal: int,
+        *,
+        client: PortalClient,
+        cache: Cache,
+        keep: Keep,
+        clock: Clock,
+        lifetimes: Mapping[str, float] = LIFETIMES,
+    ) -> None:
         self._portal = portal
+        self._lifetimes = lifetimes
         self._client = client
         self._cache = cache
         self._clock = clock
@@ -152,7 +162,7 @@ class Records:
             except ScopeMissing as error:
                 return None, _SCOPE + error.scope
 
-        lifetime = LIFETIMES.get(want.kind, OWN_LIFETIME)
+        lifetime = self._lifetimes.get(want.kind, OWN_LIFETIME)
         return await self._cache.read(self._key(want), read, lifetime=lifetime, not_before=not_before)
 
     async def _raw(self, want: Want, hints: Hints | None, *, priority: int) -> dict[str, Any]:

@@ -146,7 +146,8 @@ class Store:
             refusals = pydantic_core.to_json(dict(one.refusals))
             args += (one.id, one.token, one.envelope, one.stripped or b"", int(one.strip), refusals, one.version or "")
             read_at = "0" if one.read_at is None else ms(one.read_at)
-            args += (" ".join(one.undone), read_at, len(one.targets), *one.targets)
+            since = "" if one.since is None else ms(one.since)
+            args += (" ".join(one.undone), read_at, since, len(one.targets), *one.targets)
         return [answer.decode() for answer in await self._call("route", max(now for _, now in batch), *args)]
 
     async def defer(

@@ -97,7 +97,9 @@ class Finished:
     """A handled event: what to keep, and whom it goes to (nobody: it ends unrouted).
 
     `stripped` is the record without the sender's own words, None where there are none; it stays in place of the record
-    when `strip` says so, and in any case when the event turns out to double another.
+    when `strip` says so, and in any case when the event turns out to double another. `since` (seconds) is for what the
+    feed found at the end of a span of time: an event of its type that was told within it is the same one, if what was
+    told last of the record is this very version.
     """
 
     id: str
@@ -110,6 +112,7 @@ class Finished:
     version: str | None = None
     read_at: float | None = None
     undone: tuple[str, ...] = ()
+    since: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

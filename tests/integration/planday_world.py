@@ -36,9 +36,9 @@ NAMES = {"bistro": BISTRO, "harbour": HARBOUR}
 class World:
     """`planday()` is another process each time: it shares nothing with the others but Redis."""
 
-    def __init__(self, client: redis.asyncio.Redis, prefix: str) -> None:
+    def __init__(self, client: redis.asyncio.Redis, prefix: str, **simulator: Any) -> None:
         self.clock = Clock(stopped_at=NOON)
-        self.app = create_simulator(clock=self.clock)
+        self.app = create_simulator(clock=self.clock, **simulator)
         self.simulator: Simulator = self.app.state.simulator
         self.redis = client
         self.prefix = prefix

@@ -4,7 +4,7 @@
 --
 -- ARGV: prefix, now, then per event: id, token, envelope (JSON), record without the sender's words ('' = as it is),
 --       whether that is what stays (1/0; of a duplicate it always is), refusals (JSON), version ('' = none), types that this one undoes (joined by a blank), when its state was read (ms),
---       number of targets, targets...
+--       since when the feed's difference spans (ms, '' = none), number of targets, targets...
 -- Returns: per event 'routed', 'unrouted', 'lost' (somebody else holds it), or the id of the event that it doubles.
 
 local out = {}
@@ -13,7 +13,9 @@ local i = 3
 -- Each claimed type is kept as " type=event:version:read ", with the time in ms at which the state was read.
 -- An event doubles another of its type that stands for the same version, or whose state was read after this one was
 -- accepted (by more than clocks may differ): that state holds what this one is about.
-local function claim_version(lane, kind, id, at, version, read, undone)
+-- What the feed found in the end (`since`) may have been told on the way, under an earlier version: then it doubles
+-- that, provided that the state it found is the one that was told last.
+local function claim_version(lane, kind, id, at, version, read, undone, since)
   local entity = P .. 'n:' .. lane
   local current, types, newest = unpack(redis.call('HMGET', entity, 'ver', 'types', 'rd'))
   types = types or ' '
@@ -22,6 +24,7 @@ local function claim_version(lane, kind, id, at, version, read, undone)
   if first and first ~= id then
     if its_version == version and current == version then return first end
     if tonumber(at) + 1000 <= tonumber(its_read) then return first end
+    if since ~= '' and current == version and tonumber(its_read) > tonumber(since) then return first end
   end
   types = types:gsub(mine .. '%S+ ', ' ')
   for other in undone:gmatch('%S+') do
@@ -36,7 +39,8 @@ end
 while i <= #ARGV do
   local id, token, envelope, record, strip = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
   local refusals, version, undone, read = ARGV[i + 5], ARGV[i + 6], ARGV[i + 7], ARGV[i + 8]
-  local count, first_target = tonumber(ARGV[i + 9]), i + 10
+  local since = ARGV[i + 9]
+  local count, first_target = tonumber(ARGV[i + 10]), i + 11
   i = first_target + count
   local event = P .. 'e:' .. id
   local state, held, lane, at, kind, seq = unpack(redis.call('HMGET', event, 'st', 'tok', 'lane', 'at', 'ty', 'seq'))
@@ -46,7 +50,7 @@ while i <= #ARGV do
   else
     redis.call('ZREM', P .. 'lease:e', id)
     redis.call('HDEL', event, 'since', 'due', 'lost', 'tries', 'faults')
-    local doubled = version ~= '' and claim_version(lane, kind, id, at, version, read, undone)
+    local doubled = version ~= '' and claim_version(lane, kind, id, at, version, read, undone, since)
     if doubled then
       redis.call('HSET', event, 'st', 'duplicate', 'dup', doubled, 'why', 'the same change came as ' .. doubled)
       redis.call('ZADD', P .. 'ix:e:duplicate', at, id)
