@@ -93,7 +93,7 @@ class Looking:
             since=window.since or 0.0,
             quiet=mark.first,
         )
-        kept = part.steady
+        kept = part.complete
         for batch in self._batches(part):
             numbers = list(batch)
             stored = await self._store.snapshots(self._portal, part.kind, numbers)

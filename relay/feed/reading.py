@@ -7,7 +7,7 @@ is concluded from a record that is missing unless the list was whole, held still
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 from relay.planday.feeds import FeedReader, Sight
@@ -33,6 +33,7 @@ class Part:
     rows: Mapping[str, Record]
     at: float
     steady: bool = True
+    complete: bool = True
     covers: tuple[int, int] | None = None
     """The days (ordinals, both included; 0: none) of which the list shows all; None: it is not whole."""
     deleted: bool = False
@@ -110,7 +111,7 @@ async def reference(reader: FeedReader, window: Window) -> AsyncIterator[Part]:
         if reader.wanted(kind):
             sight = await reader.table(kind)
             whole = (0, 0) if kind != "portal" else None
-            yield Part(kind=kind, rows=sight.rows, at=sight.at, steady=sight.steady, covers=whole)
+            yield replace(_part(sight), covers=whole)
 
 
 Reading = Callable[[FeedReader, Window], AsyncIterator[Part]]
@@ -143,7 +144,15 @@ FEEDS: Mapping[str, Feed] = {
 
 def _part(sight: Sight, first: date | None = None, last: date | None = None, *, deleted: bool = False) -> Part:
     covers = None if first is None or last is None else (first.toordinal(), last.toordinal())
-    return Part(kind=sight.kind, rows=sight.rows, at=sight.at, steady=sight.steady, covers=covers, deleted=deleted)
+    return Part(
+        kind=sight.kind,
+        rows=sight.rows,
+        at=sight.at,
+        steady=sight.steady,
+        complete=sight.complete,
+        covers=covers,
+        deleted=deleted,
+    )
 
 
 def _next(month: date) -> date:

@@ -34,12 +34,13 @@ _TABLES: Mapping[str, Endpoint] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """What a list showed: records by id, when it was asked for, and whether it held still while it was read."""
+    """What a list showed: records by id, when it was asked for, whether it held still, and whether all of it came."""
 
     kind: str
     rows: Mapping[str, Record]
     at: float
     steady: bool = True
+    complete: bool = True
 
 
 class FeedReader:
@@ -123,7 +124,8 @@ class FeedReader:
             for number, line in _lines(everything, month=first)
         }
         # Approved between the two answers: the second one shows it, so the first has to be read again.
-        return Sight(kind="payroll_line", rows=rows, at=at, steady=paid <= rows.keys())
+        whole = paid <= rows.keys()
+        return Sight(kind="payroll_line", rows=rows, at=at, steady=whole, complete=whole)
 
     async def table(self, kind: str) -> Sight:
         """All departments, employee groups, positions or shift types; or the portal itself."""
@@ -159,7 +161,7 @@ class FeedReader:
             for row in listing.rows
             if isinstance(row.get("id"), int)
         }
-        return Sight(kind=kind, rows=rows, at=at, steady=listing.steady)
+        return Sight(kind=kind, rows=rows, at=at, steady=listing.steady, complete=listing.complete)
 
     def _cut(self, kind: str, raw: Mapping[str, Any]) -> Record:
         keep = self._keep.fields(kind, ("object",)) | self._also.get(kind, frozenset())
@@ -214,7 +216,11 @@ def _windows(first: date, last: date) -> list[tuple[date, date]]:
 def _joined(parts: Sequence[Sight]) -> Sight:
     rows = {number: record for part in parts for number, record in part.rows.items()}
     return Sight(
-        kind=parts[0].kind, rows=rows, at=min(part.at for part in parts), steady=all(part.steady for part in parts)
+        kind=parts[0].kind,
+        rows=rows,
+        at=min(part.at for part in parts),
+        steady=all(part.steady for part in parts),
+        complete=all(part.complete for part in parts),
     )
 
 

@@ -21,10 +21,15 @@ _MOST_PAGES = 200
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What was read; `steady` says that nothing moved meanwhile, so that what is missing is not there."""
+    """What was read; `steady` says that nothing moved meanwhile, so that what is missing is not there.
+
+    A list that has no order of its own never holds still: it is `complete` when several runs together brought as many
+    records as Planday says there are.
+    """
 
     rows: tuple[Row, ...]
     steady: bool = True
+    complete: bool = True
 
     def with_id(self, number: int) -> Row | None:
         """The record with this id."""
@@ -35,19 +40,23 @@ async def read_rows(page: ReadPage, *, asked: int, wanted: int | None = None) ->
     """The whole list, or as much of it as it takes to find the record `wanted`; `page` reads from an offset."""
     found: dict[Hashable, Row] = {}
     for _ in range(_RUNS):
-        steady = await _one_run(page, found, asked=asked, wanted=wanted)
+        totals: set[int | None] = set()
+        steady = await _one_run(page, found, totals, asked=asked, wanted=wanted)
         if steady:
             return Listing(tuple(found.values()))
-    return Listing(tuple(found.values()), steady=False)
+    return Listing(tuple(found.values()), steady=False, complete=totals == {len(found)})
 
 
-async def _one_run(page: ReadPage, found: dict[Hashable, Row], *, asked: int, wanted: int | None) -> bool:
+async def _one_run(
+    page: ReadPage, found: dict[Hashable, Row], totals: set[int | None], *, asked: int, wanted: int | None
+) -> bool:
     seen: set[Hashable] = set()
     offset, total, steady = 0, None, True
     for _ in range(_MOST_PAGES):
         got = await page(offset)
         steady = steady and (total is None or got.total is None or got.total == total)
         total = total if got.total is None else got.total
+        totals.add(total)
         if got.size == 0:
             return steady and (total is None or offset >= total)
         ids = [_id(row) for row in got.rows]

@@ -6,7 +6,7 @@ Another `FeedLine` on the same World is another process: they share nothing but 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from relay import jobs, telemetry
@@ -29,13 +29,24 @@ FEEDS = ("employees", "shifts", "punchclock", "absence", "payroll", "reference")
 class FeedLine:
     """One process: all parts of a worker, driven by hand."""
 
-    def __init__(self, world: World, *, feeds: tuple[str, ...] = FEEDS, **targets: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        world: World,
+        *,
+        feeds: tuple[str, ...] = FEEDS,
+        heard: Callable[[telemetry.Happening], None] | None = None,
+        mortal: Callable[[FeedStore], Any] = lambda store: store,
+        **targets: Mapping[str, Any],
+    ) -> None:
+        """`heard` hears what happens; `mortal` may put something between the feeds and their store."""
         plain = {"type": "webhook", "url": "https://t.example", "signing_secret": "env:S", "events": ["planday.*"]}
         body = {"targets": {name: {**plain, **more} for name, more in (targets or {"hours": {}}).items()}}
         settings = load_mapping(body, environ={"S": "whsec_" + "A" * 32})
         self.world = world
         self.heard: list[telemetry.Happening] = []
-        self.outside = Outside(clock=world.now, sleep=world.sleep, chance=lambda: 0.0, record=self.heard.append)
+        self.outside = Outside(
+            clock=world.now, sleep=world.sleep, chance=lambda: 0.0, record=heard or self.heard.append
+        )
         work = jobs.Jobs(world.keys.prefix, world.keys.queue)
         self.store = Store(world.redis, world.keys, backlog_limit=100_000, bell=work.bell)
         self.feed_store = FeedStore(world.redis, world.keys, backlog_limit=100_000, bell=work.bell)
@@ -50,7 +61,7 @@ class FeedLine:
         self.feeds = Feeds(
             self.portals,
             planday=self.planday,
-            store=self.feed_store,
+            store=mortal(self.feed_store),
             intake=self.intake,
             locks=world.shared,
             keep=keep,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -25,7 +24,7 @@ def world(redis_client: redis.asyncio.Redis, prefix: str) -> World:
     return World(redis_client, prefix, scopes=PAYROLL_SCOPES)
 
 
-async def _lived(world: World, **targets: Mapping[str, Any]) -> FeedLine:
+async def _lived(world: World, **targets: Any) -> FeedLine:
     """Three hours of all feeds, their first and daily whole looks included, with everything delivered."""
     life = Life(world.simulator, BISTRO, seed=3, people=15)
     line = FeedLine(world, **targets)
