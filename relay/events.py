@@ -94,8 +94,10 @@ def opposites(type_: str) -> tuple[str, ...]:
 
 
 _REACHED = frozenset(
-    "created deleted reversed started ended published approved unapproved declined cancelled deactivated reactivated "
-    "unassigned".split()
+    (
+        *("created", "deleted", "reversed", "started", "ended", "published", "approved", "unapproved"),
+        *("declined", "cancelled", "deactivated", "reactivated", "unassigned"),
+    )
 )
 
 

@@ -14,9 +14,11 @@ from typing import Any
 import pydantic_core
 
 from relay import jobs, telemetry
+from relay.consent import Consents
 from relay.desk import Desk
 from relay.errors import NotFoundError, RefusedError, RelayError, StoreUnfit
 from relay.events import Event, Origin, enriched_envelope, event_id, rfc3339
+from relay.feed.marks import Mark
 from relay.feed.runner import Feeds, look_now
 from relay.fields import Keep
 from relay.http import AddressPolicy, OutgoingTransport
@@ -77,6 +79,7 @@ class Services:
     intake: Intake
     replays: Replays
     desk: Desk
+    consents: Consents
     telemetry: telemetry.Telemetry
     outside: Outside
     arq: Any
@@ -115,9 +118,14 @@ class Services:
 
     # Errands: what only a worker can do, because only it holds the secrets --------------------------
 
-    async def errand(self, kind: str, name: str) -> dict[str, Any]:
-        """Have a worker test a target or check a portal; raises RefusedError when none answers in time."""
+    async def errand(self, kind: str, name: str, *, secret: str | None = None) -> dict[str, Any]:
+        """Have a worker test a target, check or connect a portal; raises RefusedError when none answers in time.
+
+        `secret` goes beside the job, for a minute and one reader.
+        """
         errand = secrets.token_hex(8)
+        if secret is not None:
+            await command(self.store.client, "SET", f"{self.keys.errand(errand)}:in", secret, "EX", _ERRAND_LIFE)
         await jobs.enqueue(self.arq, self.jobs, jobs.ERRAND, errand, kind, name)
         client = connect(self.url, socket_timeout=ERRAND_PATIENCE + 5, max_connections=1)
         try:
@@ -131,7 +139,15 @@ class Services:
     async def run_errand(self, errand: str, kind: str, name: str) -> None:
         """Do an errand and leave its answer for whoever waits."""
         try:
-            answer = await (self.test_target(name) if kind == "target" else self.check_portal(name))
+            match kind:
+                case "target":
+                    answer = await self.test_target(name)
+                case "connect":
+                    handed = await command(self.store.client, "GETDEL", f"{self.keys.errand(errand)}:in")
+                    redirect_uri, _, code = (handed or b"").decode().partition("\n")
+                    answer = await self.connect_portal(name, code, redirect_uri=redirect_uri)
+                case _:
+                    answer = await self.check_portal(name)
         except RelayError as error:
             answer = {"ok": False, "error": str(error), "missing": isinstance(error, NotFoundError)}
         key = self.keys.errand(errand)
@@ -168,9 +184,7 @@ class Services:
 
         `error` says that the configured token does not work though the stored one does.
         """
-        if self.planday is None or name not in self.settings.portals:
-            raise NotFoundError(f"there is no portal {name}; there are {', '.join(self.settings.portals) or 'none'}")
-        found = await self.planday.check(name)
+        found = await self._portals(name).check(name)
         answer = {
             "ok": not found.missing and found.problem is None,
             **asdict(found),
@@ -185,6 +199,25 @@ class Services:
         if portal is None:
             raise NotFoundError(f"there is no portal {name}; there are {', '.join(self.settings.portals) or 'none'}")
         return await look_now(_feed_store(self), portal, now=self.clock())
+
+    async def feed_marks(self, name: str) -> dict[str, Mark]:
+        """How far each feed of a configured portal has come. Asks the store only."""
+        portal, store = self.settings.portals[name], _feed_store(self)
+        return {feed: Mark.read(await store.mark(portal.id, feed)) for feed in portal.feeds}
+
+    async def set_token(self, name: str, refresh_token: str) -> None:
+        """Take a token that an operator entered. Raises AuthorizationLost, WrongPortal, PlandayUnavailable."""
+        await self._portals(name).set_token(name, refresh_token)
+
+    async def connect_portal(self, name: str, code: str, *, redirect_uri: str) -> dict[str, Any]:
+        """Take what an administrator agreed to. Raises as `set_token` does."""
+        await self._portals(name).connect(name, code, redirect_uri=redirect_uri)
+        return {"ok": True, "portal": name}
+
+    def _portals(self, name: str) -> Planday:
+        if self.planday is None or name not in self.settings.portals:
+            raise NotFoundError(f"there is no portal {name}; there are {', '.join(self.settings.portals) or 'none'}")
+        return self.planday
 
     async def portal_states(self) -> dict[str, Authorisation]:
         """Each configured portal's authorisation as it is recorded: `ok`, `lost` or `untried`. Asks the store only."""
@@ -228,11 +261,12 @@ async def open_services(
     settings: Settings,
     *,
     worker: bool,
+    portals: bool = False,
     clock: Callable[[], float] = time.time,
     telemetry_: telemetry.Telemetry | None = None,
     strict: bool = True,
 ) -> AsyncIterator[Services]:
-    """Everything for one process; `worker` adds Planday, the targets and the pipeline.
+    """Everything for one process; `worker` adds Planday, the targets and the pipeline, `portals` Planday alone.
 
     Raises StoreError when there is no store, and StoreUnfit when it must not be used (`strict`).
     """
@@ -272,6 +306,7 @@ async def open_services(
             intake=Intake(store, outside),
             replays=Replays(store=store, reading=reading, shelf=shelf, outside=outside),
             desk=Desk(store=store, reading=reading, outside=outside, targets=settings.targets),
+            consents=Consents(client, keys),
             telemetry=told,
             outside=outside,
             arq=arq,
@@ -284,6 +319,8 @@ async def open_services(
         await shelf.claim_format()
         if worker:
             await _add_worker_part(services, stack)
+        elif portals:
+            services.planday = _planday(services, stack, Keep([]))
         yield services
 
 
@@ -292,13 +329,8 @@ def _feed_store(services: Services) -> FeedStore:
     return FeedStore(services.store.client, services.keys, backlog_limit=limit, bell=services.jobs.bell)
 
 
-async def _add_worker_part(services: Services, stack: AsyncExitStack) -> None:
+def _planday(services: Services, stack: AsyncExitStack, keep: Keep) -> Planday:
     settings = services.settings
-    messages = Messages(settings.relay.templates)
-    targets = build_all(settings.targets, messages=messages, public_url=settings.relay.public_url)
-    for target in targets.values():
-        stack.push_async_callback(target.aclose)
-    keep = Keep([target.fields for target in targets.values()])
     environment = settings.environment
     cipher = (
         FernetCipher.from_text(environment.encryption_keys.reveal())
@@ -321,7 +353,7 @@ async def _add_worker_part(services: Services, stack: AsyncExitStack) -> None:
             )
         )
 
-    services.planday = Planday(
+    planday = Planday(
         settings.portals,
         keep=keep,
         shared=services.shared,
@@ -330,7 +362,18 @@ async def _add_worker_part(services: Services, stack: AsyncExitStack) -> None:
         clock=services.clock,
         notify=called,
     )
-    stack.push_async_callback(services.planday.aclose)
+    stack.push_async_callback(planday.aclose)
+    return planday
+
+
+async def _add_worker_part(services: Services, stack: AsyncExitStack) -> None:
+    settings = services.settings
+    messages = Messages(settings.relay.templates)
+    targets = build_all(settings.targets, messages=messages, public_url=settings.relay.public_url)
+    for target in targets.values():
+        stack.push_async_callback(target.aclose)
+    keep = Keep([target.fields for target in targets.values()])
+    services.planday = _planday(services, stack, keep)
     services.targets = targets
     lanes = tuple(
         Lane(

@@ -31,10 +31,6 @@ NOT_BUILT: Mapping[str, Mapping[str, str]] = {
         "preview": "`relay targets test TARGET` shows the request that it sends",
         "rotate-secret": "`signing_secret` takes the new and the old one (docs/targets.md)",
     },
-    "portals": {
-        "set-token": "put the new token where `refresh_token` points, and restart the workers",
-        "connect": "an administrator authorises the app in Planday (docs/planday.md)",
-    },
     "quarantine": {
         "retry": "mend the sender and let it send again",
         "drop": "the oldest is dropped when relay.quarantine_limit is reached",

@@ -28,15 +28,20 @@ def settings(role: Role) -> Settings:
     return load(os.environ, role=role)
 
 
-def ask(call: Callable[[Services], Awaitable[Answer]], *, worker: bool = False, strict: bool = True) -> Answer:
-    """Open the services, make one call, close them. `worker` needs the secrets of targets and portals."""
-    loaded = settings("worker" if worker else "store")
+def ask(
+    call: Callable[[Services], Awaitable[Answer]], *, worker: bool = False, portals: bool = False, strict: bool = True
+) -> Answer:
+    """Open the services, make one call, close them.
+
+    `worker` needs the secrets of targets and portals, `portals` those of portals alone.
+    """
+    loaded = settings("worker" if worker else "portals" if portals else "store")
 
     async def run() -> Answer:
         from relay.services import open_services
 
         async with open_services(
-            loaded, worker=worker, telemetry_=telemetry(loaded, role="cli", quiet=True), strict=strict
+            loaded, worker=worker, portals=portals, telemetry_=telemetry(loaded, role="cli", quiet=True), strict=strict
         ) as services:
             return await call(services)
 
@@ -75,7 +80,7 @@ def _secrets(loaded: Settings) -> list[str]:
     portals, targets = loaded.portals.values(), loaded.targets.values()
     found = [
         loaded.store.url,
-        *(portal.refresh_token for portal in portals),
+        *(portal.refresh_token for portal in portals if portal.refresh_token is not None),
         *(target.url for target in targets),
         *(secret for target in targets for secret in getattr(target, "signing_secret", ())),
     ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relay.cli import exits, looking, opened, out
+from relay.cli import connecting, exits, looking, opened, out
 from relay.cli.group import Commands
 from relay.errors import AuthorizationLost, NotFoundError, PlandayError, RelayError, StoreError, WrongPortal
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(cls=Commands, help="The Planday portals, and whether each works.", no_args_is_help=True)
 app.command("look")(looking.look)
+app.command("set-token")(connecting.set_token)
+app.command()(connecting.connect)
 
 _PATH = re.compile(r"(?:portal \S+: )?(/[a-z]\S*): ")
 

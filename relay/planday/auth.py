@@ -84,11 +84,22 @@ class Auth:
 
     async def adopt(self, refresh_token: str) -> None:
         """Take a token that an operator entered, once it is known to work and to be this portal's."""
-        client_id = self._candidate.client_id
         try:
-            grant = await self._identity.grant(refresh_token, client_id=client_id)
+            grant = await self._identity.grant(refresh_token, client_id=self._candidate.client_id)
         except Refused as refused:
             raise AuthorizationLost(f"portal {self._name}: {refused}") from None
+        await self._take(grant, refresh_token)
+
+    async def exchange(self, code: str, *, redirect_uri: str) -> None:
+        """Take what an administrator has just agreed to, once it is known to be this portal's."""
+        try:
+            grant = await self._identity.exchange(code, client_id=self._candidate.client_id, redirect_uri=redirect_uri)
+        except Refused as refused:
+            raise AuthorizationLost(f"portal {self._name}: {refused}") from None
+        await self._take(grant, "")
+
+    async def _take(self, grant: Grant, refresh_token: str) -> None:
+        client_id = self._candidate.client_id
         try:
             whose = await self._whose(Access(grant.access, client_id))
         except Unauthorised:
@@ -250,6 +261,8 @@ class Auth:
         record = await self._book.read()
         mine, cipher = self._candidate, self._book.cipher
         if not record.refresh:
+            if not mine.token:
+                raise AuthorizationLost(f"portal {self._name} has no token yet: relay portals connect {self._name}")
             changes = {"refresh": cipher.encrypt(mine.token), "client": cipher.encrypt(mine.client_id)}
         elif record.configured != mine.fingerprint and self._book.readable(record) and mine.is_in_force(record):
             # The encryption key was exchanged: from now on the old one is not needed any more.

@@ -53,7 +53,8 @@ class Candidate:
 
     @cached_property
     def token(self) -> str:
-        return self._portal.refresh_token.reveal()
+        """The token itself, "" where the configuration has none."""
+        return "" if self._portal.refresh_token is None else self._portal.refresh_token.reveal()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -78,6 +79,8 @@ class Candidate:
     def due(self, record: TokenRecord, *, anew: bool = False) -> bool:
         """Whether it is to be tried now; `anew`: an operator asks, who may have mended what is dead."""
         serves = self._book.serves(record)
+        if not self.token:
+            return False
         if self._clock() < self._not_before and (serves or not anew):
             return False
         standing = self.standing(record)

@@ -196,6 +196,10 @@ class Planday:
         """Take a new token. WrongPortal if it is another portal's, AuthorizationLost if it does not work."""
         await self._portal(name).client.auth.adopt(refresh_token)
 
+    async def connect(self, name: str, code: str, *, redirect_uri: str) -> None:
+        """Take what an administrator agreed to on Planday's consent screen. Raises as `set_token` does."""
+        await self._portal(name).client.auth.exchange(code, redirect_uri=redirect_uri)
+
     def client(self, name: str) -> PortalClient:
         """The reads of one portal, for those who need more than single records."""
         return self._portal(name).client

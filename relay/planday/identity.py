@@ -52,6 +52,20 @@ class Identity:
             self.pause_until = self._clock() + min(error.retry_after or _PAUSE, _LONGEST_PAUSE)
             raise
 
+    async def exchange(self, code: str, *, client_id: str, redirect_uri: str) -> Grant:
+        """The code of an administrator's consent, which works once. Raises Refused, PlandayUnavailable."""
+        form = {
+            "client_id": client_id,
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": redirect_uri,
+        }
+        response = await self._wire.post_form(endpoints.TOKEN, self._url, form=form, timeout=_TIMEOUT)
+        grant = _read_grant(response, "", now=self._clock())
+        if not grant.refresh:
+            raise Refused("the identity server gave no refresh token: was the app made with offline_access?")
+        return grant
+
 
 def _read_grant(response: httpx.Response, refresh_token: str, *, now: float) -> Grant:
     """What the identity server answered. The status decides: its error bodies are documented nowhere."""

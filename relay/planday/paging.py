@@ -16,6 +16,8 @@ Row = dict[str, Any]
 ReadPage = Callable[[int], Awaitable[Page]]
 
 _RUNS = 3
+# A list in another order every time is put together from more runs, as long as its total stays.
+_MOST_RUNS = 12
 _MOST_PAGES = 200
 
 
@@ -39,8 +41,11 @@ class Listing:
 async def read_rows(page: ReadPage, *, asked: int, wanted: int | None = None) -> Listing:
     """The whole list, or as much of it as it takes to find the record `wanted`; `page` reads from an offset."""
     found: dict[Hashable, Row] = {}
-    for _ in range(_RUNS):
-        totals: set[int | None] = set()
+    totals: set[int | None] = set()
+    for run in range(_MOST_RUNS):
+        if run >= _RUNS and (len(totals) != 1 or None in totals or totals <= {len(found)}):
+            break
+        totals.clear()
         steady = await _one_run(page, found, totals, asked=asked, wanted=wanted)
         if steady:
             return Listing(tuple(found.values()))

@@ -17,12 +17,13 @@ from relay.settings.environ import MAKE_KEY, SECTIONS, environment, overlay
 from relay.settings.models import Environment, Settings
 from relay.settings.values import Secret, Text, duration, is_reference, unreadable
 
-Role = Literal["web", "worker", "store", "all"]
+Role = Literal["web", "worker", "portals", "store", "all"]
 
 # Whose secrets a role has to hold; what it does not need it does not read.
 ROLES: Mapping[Role, tuple[str, ...]] = {
     "web": ("store", "sources"),
     "worker": ("store", "portals", "targets"),
+    "portals": ("store", "portals"),
     "store": ("store",),
     "all": SECTIONS,
 }
@@ -219,7 +220,7 @@ def _across(settings: Settings, role: Role, *, is_redis_named: bool) -> Iterator
     own = settings.environment
     if role in ("web", "all") and own.admin_token is None and not _is_loopback(settings.relay.bind):
         yield Fault("relay.bind", "is not a loopback address: set RELAY_ADMIN_TOKEN, or bind 127.0.0.1")
-    if role in ("worker", "all") and is_redis_named and settings.portals and own.encryption_keys is None:
+    if role in ("worker", "portals", "all") and is_redis_named and settings.portals and own.encryption_keys is None:
         why = "is needed with a Redis of your own, since renewed Planday tokens are stored there encrypted"
         yield Fault("RELAY_ENCRYPTION_KEYS", f"{why}: {MAKE_KEY}")
 

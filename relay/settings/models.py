@@ -78,8 +78,8 @@ class Portal(Section):
     """The portal's id, as `data.id` of Planday's portal info."""
     client_id: Text
     """The App ID (not secret); a reference or the value."""
-    refresh_token: Secret
-    """The token that the portal's administrator copied from Settings > API access."""
+    refresh_token: Secret | None = None
+    """The token that an administrator copied from Settings > API access; without it: relay portals connect."""
     api_url: str = "https://openapi.planday.com"
     """Planday's API; the simulator has its own."""
     identity_url: str = "https://id.planday.com"

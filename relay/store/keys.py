@@ -160,6 +160,10 @@ class Keys:
         """List with one JSON: a worker's answer to something that only it can do; expires."""
         return f"{self.prefix}errand:{errand}"
 
+    def consent(self, state: str) -> str:
+        """String (JSON), used once: which portal an administrator is about to authorise; expires. By a hash."""
+        return f"{self.prefix}consent:{state}"
+
     @property
     def format(self) -> str:
         """String: the version of this data format."""

@@ -14,11 +14,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from relay import telemetry
+from relay.consent import PATH
 from relay.errors import RelayError
 from relay.services import Services, open_services
 from relay.settings import Settings
 from relay.web import api, problems
 from relay.web.access import token_of
+from relay.web.connect import callback
 from relay.web.health import healthz, metrics, readyz
 from relay.web.receiver import BODY_PATIENCE, Receiver
 
@@ -55,6 +57,7 @@ def create_app(
             Route("/healthz", healthz),
             Route("/readyz", readyz),
             Route("/metrics", metrics),
+            Route(PATH, callback),
             *api.mount(token_of(settings)),
         ],
         exception_handlers={RelayError: _problem, HTTPException: _problem},

@@ -156,6 +156,7 @@ def test_the_configuration_for_the_simulator_is_ready() -> None:
     assert check_secrets(settings.sources["planday"]) == []
     assert settings.sources["planday"].secrets[0].reveal() == told["source_secret"]
     portal = settings.portals["bistro"]
+    assert portal.refresh_token is not None
     assert {"id": portal.id, "refresh_token": portal.refresh_token.reveal()} in told["portals"]
     assert (portal.client_id.reveal(), portal.api_url) == (told["client_id"], told["url"])
     assert settings.targets["ops-slack"].url.reveal() == told["slack_url"]

@@ -34,7 +34,7 @@ LEAVES = (
     *("routing", "retry", "telemetry", "explain", "catalog"),
 )
 EDGES = ("store", "planday", "targets", "messages", "http", "jobs")
-SPINE = ("pipeline", "composing", "feed", "replay", "drain", "desk")
+SPINE = ("pipeline", "composing", "consent", "feed", "replay", "drain", "desk")
 # What the store answers and is asked with: plain records, without the store itself.
 STORE_RECORDS = ("store.reading", "store.shelf")
 
@@ -65,6 +65,7 @@ ROOMS: dict[str, Room] = {
     "http": Room(ours=LEAVES, theirs=("httpx", "aiohttp", "yarl")),
     "jobs": Room(ours=LEAVES, theirs=("arq", "redis")),
     # Spine: order, never detail
+    "consent": Room(ours=(*LEAVES, *EDGES), theirs=("pydantic_core", "redis")),
     "composing": Room(ours=(*LEAVES, *EDGES), pure=True),
     "pipeline": Room(ours=(*LEAVES, *EDGES, "composing"), theirs=("pydantic_core",)),
     "feed": Room(ours=(*LEAVES, *EDGES, "pipeline"), theirs=("pydantic_core",)),
@@ -75,7 +76,8 @@ ROOMS: dict[str, Room] = {
     "services": Room(ours=(*LEAVES, *EDGES, *SPINE, "__version__"), theirs=("pydantic_core", "uvloop")),
     # Entrances: parse, one call, answer
     "web": Room(
-        ours=(*LEAVES, "services", "__version__", *STORE_RECORDS), theirs=("starlette", "pydantic", "pydantic_core")
+        ours=(*LEAVES, "services", "consent", "__version__", *STORE_RECORDS),
+        theirs=("starlette", "pydantic", "pydantic_core"),
     ),
     # What runs the application, and nothing of the application itself.
     "web.server": Room(ours=(*LEAVES, "services", "web", "__version__"), theirs=("uvicorn", "starlette")),
@@ -85,7 +87,17 @@ ROOMS: dict[str, Room] = {
         ours=(*LEAVES, "services", "__version__", "store.server"),
         theirs=("typer", "click", "rich", "pydantic_core"),
         # `check` builds what would be started; the serving commands start it; filters and plans are values.
-        in_functions=("uvicorn", "simulator", "web", "worker", "targets", "messages", "replay", *STORE_RECORDS),
+        in_functions=(
+            "uvicorn",
+            "simulator",
+            "web",
+            "worker",
+            "targets",
+            "messages",
+            "replay",
+            "consent",
+            *STORE_RECORDS,
+        ),
     ),
     # Apart: imports nothing of ours, so that it cannot share our misunderstandings
     "simulator": Room(theirs=("starlette", "uvicorn", "httpx", "standardwebhooks")),

@@ -338,8 +338,10 @@ def test_a_role_needs_its_own_secrets_only(role: Role, needs: set[str]) -> None:
     assert missing == needs
     settings = load_mapping(body, environ={name: ENVIRON[name] for name in needs}, role=role)
     if role == "web":
+        token = settings.portals["bistro"].refresh_token
+        assert token is not None
         with pytest.raises(RuntimeError, match="was not resolved for this role"):
-            settings.portals["bistro"].refresh_token.reveal()
+            token.reveal()
 
 
 @pytest.mark.parametrize(
