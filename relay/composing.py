@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from relay.changes import DELETED, record_version
-from relay.events import Event, enriched_envelope, reached, rfc3339
+from relay.events import Event, Origin, enriched_envelope, event_id, reached, rfc3339
 from relay.planday.enrich import Enrichment
 from relay.store.work import ClaimedEvent
 
@@ -61,3 +61,20 @@ def version_of(event: Event, enrichment: Enrichment, *, reread: bool) -> str | N
     if enrichment.object is None:
         return None
     return record_version(event.entity, enrichment.object, modified=enrichment.modified)
+
+
+def sample_envelope(now: float, *, portal: int) -> dict[str, Any]:
+    """A `relay.test` event, as it is sent to try a target."""
+    event = Event(
+        id=event_id("relay", f"test:{now}"),
+        source="relay",
+        sender_id=f"test:{now}",
+        type="relay.test",
+        portal=portal,
+        entity="relay",
+        entity_id="test",
+        received_at=now,
+        origin=Origin.TEST,
+    )
+    enrichment = {"state": "none", "missing": [], "fetched_at": rfc3339(now)}
+    return enriched_envelope(event, sequence=0, data={"object": None, "enrichment": enrichment})

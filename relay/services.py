@@ -14,10 +14,10 @@ from typing import Any
 import pydantic_core
 
 from relay import jobs, telemetry
+from relay.composing import sample_envelope
 from relay.consent import Consents
 from relay.desk import Desk
 from relay.errors import NotFoundError, RefusedError, RelayError, StoreUnfit
-from relay.events import Event, Origin, enriched_envelope, event_id, rfc3339
 from relay.feed.marks import Mark
 from relay.feed.runner import Feeds, look_now
 from relay.fields import Keep
@@ -25,6 +25,7 @@ from relay.http import AddressPolicy, OutgoingTransport
 from relay.messages import Messages
 from relay.pipeline import Intake, Line, Outside, Pipeline
 from relay.planday.enrich import Planday
+from relay.planday.limits import CLIENT_POLICY, PORTAL_POLICY
 from relay.planday.tokens import Authorisation, authorisation
 from relay.planday.wire import PlandayCalled
 from relay.replay import PlanRequest, Replays
@@ -160,8 +161,8 @@ class Services:
         if target is None:
             raise NotFoundError(f"there is no target {name}; there are {', '.join(self.targets) or 'none'}")
         now = self.clock()
-        sending = Sending(event_id="", target=name, attempt=1, envelope=_test_envelope(now, self.settings), now=now)
-        sending = Sending(event_id=sending.envelope["id"], target=name, attempt=1, envelope=sending.envelope, now=now)
+        envelope = sample_envelope(now, portal=next((one.id for one in self.settings.portals.values()), 1))
+        sending = Sending(event_id=envelope["id"], target=name, attempt=1, envelope=envelope, now=now)
         preview = target.preview(sending)
         result = await target.send(sending)
         return {
@@ -186,6 +187,7 @@ class Services:
         """
         found = await self._portals(name).check(name)
         answer = {
+            "feeds": list(self.settings.portals[name].feeds),
             "ok": not found.missing and found.problem is None,
             **asdict(found),
             "missing": list(found.missing),
@@ -219,27 +221,23 @@ class Services:
             raise NotFoundError(f"there is no portal {name}; there are {', '.join(self.settings.portals) or 'none'}")
         return self.planday
 
+    async def portal_budgets(self) -> dict[str, dict[str, Any]]:
+        """Per portal the calls left in each of its windows, and what the last two minutes' calls were for."""
+        found: dict[str, dict[str, Any]] = {}
+        for name, portal in self.settings.portals.items():
+            scope, now = f"portal:{portal.id}", self.clock()
+            _, windows = await self.shared.budget(
+                portal=scope, client="none", now=now, portal_policy=PORTAL_POLICY, client_policy=CLIENT_POLICY
+            )
+            rows = [{"window": span, "limit": most, "left": left} for of, span, most, left in windows if of == "portal"]
+            found[name] = {"windows": rows, "spent": dict(await self.shared.spent(portal=scope, now=now))}
+        return found
+
     async def portal_states(self) -> dict[str, Authorisation]:
         """Each configured portal's authorisation as it is recorded: `ok`, `lost` or `untried`. Asks the store only."""
         portals = self.settings.portals
         records = await asyncio.gather(*(self.shared.token(portal.id) for portal in portals.values()))
         return {name: authorisation(record) for name, record in zip(portals, records, strict=True)}
-
-
-def _test_envelope(now: float, settings: Settings) -> dict[str, Any]:
-    event = Event(
-        id=event_id("relay", f"test:{now}"),
-        source="relay",
-        sender_id=f"test:{now}",
-        type="relay.test",
-        portal=next((portal.id for portal in settings.portals.values()), 1),
-        entity="relay",
-        entity_id="test",
-        received_at=now,
-        origin=Origin.TEST,
-    )
-    enrichment = {"state": "none", "missing": [], "fetched_at": rfc3339(now)}
-    return enriched_envelope(event, sequence=0, data={"object": None, "enrichment": enrichment})
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -16,8 +16,10 @@ _ALIKE = 0.8
 
 def doubts(loaded: Settings) -> Iterator[dict[str, Any]]:
     """Findings of level "warning", from the settings alone."""
-    if not loaded.sources:
-        yield finding("warning", "sources", "there are none: nothing can be received", remedy="[sources.NAME]")
+    feeding = any(portal.feeds for portal in loaded.portals.values())
+    if not loaded.sources and not feeding:
+        what = "there are none, and no portal has feeds: nothing comes in"
+        yield finding("warning", "sources", what, remedy="`feeds` of a portal, or [sources.NAME]")
     if not loaded.targets:
         yield finding("warning", "targets", "there are none: nothing is sent", remedy="[targets.NAME]")
     if loaded.sources and not loaded.portals:
@@ -28,9 +30,9 @@ def doubts(loaded: Settings) -> Iterator[dict[str, Any]]:
             if (meant := unknown_pattern(pattern)) is not None:
                 remedy = f"did you mean {meant}?" if meant else "`relay catalog` lists the types"
                 yield finding("warning", f"{where}.events", f"{pattern} matches no type of event", remedy=remedy)
-        if target.changed:
-            what = "matches nothing in this release: what changed is known only from the change feed"
-            yield finding("warning", f"{where}.changed", what, remedy="take it out")
+        if target.changed and not feeding:
+            what = "matches nothing without a portal's `feeds`: what changed is known only from the change feed"
+            yield finding("warning", f"{where}.changed", what, remedy="`feeds` of the portal, or take it out")
         if target.type == "slack" and not _is_reference(target.url.reference):
             what = "is written out, and a Slack webhook's address is its credential"
             yield finding("warning", f"{where}.url", what, remedy='write "env:NAME" or "file:PATH"')

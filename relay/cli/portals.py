@@ -36,28 +36,44 @@ def list_(as_json: out.AsJson = False) -> None:
     """
     portals = opened.settings("store").portals
     states: dict[str, Any] = {}
+    budgets: dict[str, Any] = {}
     if portals:
-        with contextlib.suppress(
-            StoreError
-        ):  # it is a question to the configuration; the rest is told where it is known
-            states = dict(opened.ask(lambda services: services.portal_states()))
-    rows = [
+        with contextlib.suppress(StoreError):  # a question to the configuration; the rest is told where it is known
+            states, budgets = opened.ask(_known)
+    rows: list[dict[str, Any]] = [
         {
             "name": name,
             "id": portal.id,
             "api_url": portal.api_url,
             "feeds": list(portal.feeds),
             "authorisation": states.get(name),
+            "budget": budgets.get(name),
         }
         for name, portal in portals.items()
     ]
     if as_json:
         out.json_out({"portals": rows})
         return
-    columns = ("name", "id", "api", "feeds", "authorisation")
-    out.table(columns, (tuple(row.values()) for row in rows), empty="no portals are configured")
+    columns = ("name", "id", "api", "feeds", "authorisation", "calls left", "spent on")
+    out.table(
+        columns,
+        ((*list(row.values())[:-1], *_budget(row["budget"])) for row in rows),
+        empty="no portals are configured",
+    )
     if any(row["authorisation"] == "lost" for row in rows):
         out.say("lost: its events wait until an administrator has authorised again: relay portals check")
+
+
+async def _known(services: Services) -> tuple[dict[str, Any], dict[str, Any]]:
+    return dict(await services.portal_states()), await services.portal_budgets()
+
+
+def _budget(budget: dict[str, Any] | None) -> tuple[str, str]:
+    """Of the minute's calls those that are left, and what the last two minutes' were for."""
+    if budget is None:
+        return "", ""
+    left = ", ".join(f"{row['left']}/{row['limit']} per {row['window']} s" for row in budget["windows"])
+    return left, ", ".join(f"{purpose} {count}" for purpose, count in sorted(budget["spent"].items())) or "nothing"
 
 
 @app.command()
@@ -133,4 +149,13 @@ def print_rows(rows: list[dict[str, Any]]) -> None:
 def finding(row: dict[str, Any]) -> str:
     if "error" in row:
         return f"{row['error']}; {row['remedy']}" if "remedy" in row else str(row["error"])
-    return f"the app lacks {', '.join(row['missing'])}" if row["missing"] else str(row.get("note") or "")
+    if row["missing"]:
+        return f"the app lacks {', '.join(_lacking(scope, row.get('feeds', ())) for scope in row['missing'])}"
+    return str(row.get("note") or "")
+
+
+def _lacking(scope: str, feeds: list[str]) -> str:
+    from relay.consent import FEED_SCOPES
+
+    harmed = [feed for feed in feeds if scope in FEED_SCOPES[feed]]
+    return f"{scope} (needed by the feeds {', '.join(harmed)})" if harmed else scope

@@ -75,6 +75,7 @@ class Looking:
         since = None if mark.read_to is None else mark.read_to - OVERLAP
         window = Window(now=now, since=since, whole=whole)
         self._told = 0
+        self._reader.repairing(whole and not mark.first)
         rows, complete = 0, True
         async for part in self._feed.read(self._reader, window):
             rows += len(part.rows)
@@ -123,13 +124,13 @@ class Looking:
         if look.quiet and self._backfill and self._recent(record, look.at):
             look = replace(look, quiet=False)
         if part.kind == "employee":
-            settled = await self._person(number, record, stored)
+            settled = await self._person(number, record, stored, quiet=look.quiet)
             if settled is None:
                 return None
             record = settled
         return appeared_or_changed(look, number, record, stored, new=self._new(record, part, mark))
 
-    async def _person(self, number: str, record: Record, stored: Stored | None) -> Record | None:
+    async def _person(self, number: str, record: Record, stored: Stored | None, *, quiet: bool) -> Record | None:
         """A person as both lists together say; None when one of them is early.
 
         A dismissal of next month may stand among the deactivated already, and is none yet (planday-api.md 7).
@@ -141,6 +142,8 @@ class Looking:
             person = await self._reader.employee(int(number))
             if person is not None and person.fields.get("isDeactivated") is False:
                 return None
+        elif known is None and not quiet and (person := await self._reader.employee(int(number))) is not None:
+            known = person.fields  # came and went between two looks: no list has shown the rest
         carried = {name: known[name] for name in _CARRIED if known is not None and name in known}
         return replace(record, fields={**record.fields, **{n: v for n, v in carried.items() if n in record.fields}})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
@@ -53,6 +53,8 @@ class PortalCheck:
     token_expires_at: float
     budget: tuple[Budget, ...]
     configured: Standing
+    unseen: tuple[int, ...] = ()
+    """Departments that people are in, but that the administrator who authorised does not see."""
 
     @property
     def problem(self) -> str | None:
@@ -69,6 +71,11 @@ class PortalCheck:
                 return "the token in this configuration is an earlier one; the workers go on with a newer one"
             case "untried":
                 return f"the token in this configuration could not be tried; {_GOES_ON}"
+        if self.unseen:
+            return (
+                f"the administrator who authorised does not seem to see all departments (not {_listed(self.unseen)}): "
+                "what happens there is not told; let one authorise who sees all"
+            )
         return None
 
     @property
@@ -116,6 +123,10 @@ async def check(name: str, portal: Portal, client: PortalClient, *, shift_types:
     for probe in _PROBES:
         if probe is not endpoints.SHIFT_TYPES or shift_types:
             scopes[probe.scope] = await _probe(client, probe, zone)
+    departments = await _departments(client) if scopes[endpoints.DEPARTMENTS.scope] == "ok" else None
+    if "payroll" in portal.feeds and departments:
+        scopes[endpoints.PAYROLL.scope] = await _payroll(client, min(departments), zone)
+    unseen = await _unseen(client, departments) if departments is not None else ()
     record = await client.auth.state()
     _, windows = await client.limiter.budget()
     return PortalCheck(
@@ -127,6 +138,7 @@ async def check(name: str, portal: Portal, client: PortalClient, *, shift_types:
         token_expires_at=record.expires_at,
         budget=tuple(Budget(*window) for window in windows),
         configured=client.auth.standing(record),
+        unseen=unseen,
     )
 
 
@@ -164,6 +176,39 @@ async def _probe(client: PortalClient, endpoint: Endpoint, zone: str | None) -> 
     except (PlandayUnavailable, RecordGone):
         return "unknown"
     return "ok"
+
+
+async def _departments(client: PortalClient) -> frozenset[int] | None:
+    try:
+        listing = await client.rows(endpoints.DEPARTMENTS)
+    except (PlandayUnavailable, RecordGone):
+        return None
+    return frozenset(row["id"] for row in listing.rows if isinstance(row.get("id"), int))
+
+
+async def _payroll(client: PortalClient, department: int, zone: str | None) -> Literal["ok", "missing", "unknown"]:
+    today = str(local_date(client.now(), zone))
+    try:
+        await client.body(endpoints.PAYROLL, params={"departmentIds": str(department), "from": today, "to": today})
+    except ScopeMissing:
+        return "missing"
+    except (PlandayUnavailable, RecordGone):
+        return "unknown"
+    return "ok"
+
+
+async def _unseen(client: PortalClient, departments: frozenset[int]) -> tuple[int, ...]:
+    """What the people of this portal are said to belong to, and is in no list: somebody else's to see."""
+    try:
+        page = await client.page(endpoints.EMPLOYEES, limit=50)
+    except (ScopeMissing, PlandayUnavailable, RecordGone):
+        return ()
+    named = {number for row in page.rows for number in row.get("departments") or () if isinstance(number, int)}
+    return tuple(sorted(named - departments))
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers[:5])) + (" and others" if len(numbers) > 5 else "")
 
 
 def _text(value: Any) -> str | None:

@@ -17,7 +17,7 @@ from relay.fields import Keep
 from relay.planday import endpoints
 from relay.planday.client import PortalClient
 from relay.planday.endpoints import Endpoint
-from relay.planday.limits import FEED
+from relay.planday.limits import FEED, REPAIR
 from relay.planday.models import Record, read_record
 from relay.planday.records import links_of
 
@@ -57,6 +57,11 @@ class FeedReader:
         self._links = links_of(keep)
         # Planday may not take a year of shifts in one window; once it has refused, it is asked month by month.
         self._months = False
+        self._priority = FEED
+
+    def repairing(self, whole: bool) -> None:
+        """Whether the next reads are of a daily look that repairs: then the ordinary looks of others come first."""
+        self._priority = REPAIR if whole else FEED
 
     def wanted(self, kind: str) -> bool:
         """Whether anything of this kind may be kept at all."""
@@ -114,9 +119,9 @@ class FeedReader:
         """The payroll lines of one calendar month; whether a line is approved shows by where it stands."""
         at = self._client.now()
         params = {"departmentIds": ",".join(map(str, departments)), "from": f"{first}", "to": f"{last}"}
-        everything = await self._client.body(endpoints.PAYROLL, params=params, priority=FEED)
+        everything = await self._client.body(endpoints.PAYROLL, params=params, priority=self._priority)
         approved = await self._client.body(
-            endpoints.PAYROLL, params={**params, "shiftStatus": "Approved"}, priority=FEED
+            endpoints.PAYROLL, params={**params, "shiftStatus": "Approved"}, priority=self._priority
         )
         paid = {number for number, _ in _lines(approved, month=first)}
         rows = {
@@ -131,7 +136,7 @@ class FeedReader:
         """All departments, employee groups, positions or shift types; or the portal itself."""
         if kind == "portal":
             at = self._client.now()
-            info = await self._client.record(endpoints.PORTAL, priority=FEED)
+            info = await self._client.record(endpoints.PORTAL, priority=self._priority)
             return Sight(kind=kind, rows={str(self._portal): self._cut(kind, info)}, at=at)
         return await self._list(kind, _TABLES[kind], {})
 
@@ -146,7 +151,7 @@ class FeedReader:
     async def _one(self, kind: str, endpoint: Endpoint, number: int) -> Record | None:
         at = self._client.now()
         try:
-            raw = await self._client.record(endpoint, number, priority=FEED)
+            raw = await self._client.record(endpoint, number, priority=self._priority)
         except RecordGone:
             return None
         return replace(self._cut(kind, raw), at=at)
@@ -155,7 +160,7 @@ class FeedReader:
         self, kind: str, endpoint: Endpoint, params: Mapping[str, str], *, fixed: Mapping[str, Any] | None = None
     ) -> Sight:
         at = self._client.now()
-        listing = await self._client.rows(endpoint, params=params, priority=FEED)
+        listing = await self._client.rows(endpoint, params=params, priority=self._priority)
         rows = {
             str(row["id"]): replace(self._cut(kind, {**row, **(fixed or {})}), at=at)
             for row in listing.rows

@@ -21,9 +21,10 @@ from relay.settings.models import Portal
 PORTAL_POLICY = "1=10,60=750"
 CLIENT_POLICY = "1=100,60=2000"
 
-LIVE, FEED, BULK = 0, 1, 2
-# What each priority leaves untouched of every budget for those above it.
-_SPARE = {LIVE: 0.0, FEED: 0.2, BULK: 0.4}
+LIVE, FEED, REPAIR, BULK = 0, 1, 2, 3
+# What each priority leaves untouched of every budget for those above it, and how it is called.
+_SPARE = {LIVE: 0.0, FEED: 0.2, REPAIR: 0.3, BULK: 0.4}
+PURPOSES = {LIVE: "live", FEED: "feed", REPAIR: "repair", BULK: "bulk"}
 
 _LONGEST_WAIT = 3600.0
 _POLICY = re.compile(r"([0-9]{1,7})\s*;\s*w\s*=\s*([0-9]{1,5})")
@@ -152,6 +153,7 @@ class Limiter:
             client=self._client,
             now=self._clock(),
             spare=_SPARE.get(priority, _SPARE[BULK]),
+            purpose=PURPOSES.get(priority, PURPOSES[BULK]),
             portal_policy=PORTAL_POLICY,
             client_policy=CLIENT_POLICY,
         )

@@ -50,12 +50,20 @@ class Shared(Protocol):
         """Give a lock back, if it is still ours."""
 
     async def reserve(
-        self, *, portal: str, client: str, now: float, spare: float, portal_policy: str, client_policy: str
+        self,
+        *,
+        portal: str,
+        client: str,
+        now: float,
+        spare: float,
+        purpose: str,
+        portal_policy: str,
+        client_policy: str,
     ) -> float:
         """Count one call against both budgets and answer 0, or count nothing and answer the seconds to wait.
 
-        `spare` is the part of each budget that this call must leave to others. A policy is written "1=20,60=750";
-        those given here hold until a live one was noted.
+        `purpose` (letters) is counted too. `spare` is the part of each budget that this call must leave to others. A
+        policy is written "1=20,60=750"; those given here hold until a live one was noted.
         """
 
     async def note(

@@ -68,10 +68,18 @@ class SharedState:
     # Budgets -----------------------------------------------------------------------------------
 
     async def reserve(
-        self, *, portal: str, client: str, now: float, spare: float, portal_policy: str, client_policy: str
+        self,
+        *,
+        portal: str,
+        client: str,
+        now: float,
+        spare: float,
+        purpose: str,
+        portal_policy: str,
+        client_policy: str,
     ) -> float:
         """Count one call against both budgets and answer 0, or count nothing and answer the seconds to wait."""
-        args = [_ms(now), spare, portal_policy, client_policy, "count"]
+        args = [_ms(now), spare, portal_policy, client_policy, "count", purpose]
         answer = await self._run(self._reserve, self._budgets(portal, client), args)
         return float(answer[0] / 1000)
 
@@ -83,6 +91,17 @@ class SharedState:
         wait, *rest = await self._run(self._reserve, self._budgets(portal, client), args)
         rows = [rest[at : at + 4] for at in range(0, len(rest), 4)]
         return wait / 1000, sorted((_text(scope), window, limit, left) for scope, window, limit, left in rows)
+
+    async def spent(self, *, portal: str, now: float) -> Mapping[str, int]:
+        """Calls of a portal in this minute and the one before, by what they were for."""
+        flat = await command(self._redis, "HGETALL", self._keys.planday_limit(portal))
+        pairs = flat.items() if isinstance(flat, Mapping) else zip(flat[::2], flat[1::2], strict=True)
+        found: dict[str, int] = {}
+        for name, value in pairs:
+            purpose, _, minute = _text(name).partition(":")
+            if purpose.startswith("s") and minute.isdigit() and int(minute) >= now // 60 - 1:
+                found[purpose[1:]] = found.get(purpose[1:], 0) + int(value)
+        return found
 
     async def note(
         self,

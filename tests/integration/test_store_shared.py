@@ -33,7 +33,13 @@ async def reserve(
     client_policy: str = "1=100,60=2000",
 ) -> float:
     return await shared.reserve(
-        portal=portal, client=CLIENT, now=at, spare=spare, portal_policy=policy, client_policy=client_policy
+        purpose="live",
+        portal=portal,
+        client=CLIENT,
+        now=at,
+        spare=spare,
+        portal_policy=policy,
+        client_policy=client_policy,
     )
 
 

@@ -2,11 +2,11 @@
 --
 -- KEYS   1 budget of the portal (hash), 2 budget of the client id (hash)
 -- ARGV   1 now in ms; 2 part of each budget to leave to others (0 to 1); 3 and 4 the policies ("1=10,60=750") that
---        hold until a live one was noted; 5 "count" or "look"
+--        hold until a live one was noted; 5 "count" or "look"; 6 what the call is for (letters)
 -- Return count: {ms to wait}, 0 means counted; look: {ms to wait, then scope, window, limit, left of each window}
 -- Atomic because two processes must not both take the last place, and a call counts in both budgets or in none.
 --
--- Fields: p policy, b blocked until (ms), c<window>:<slot> calls in a slot of time, l<window> and u<window> what
+-- Fields: s<purpose>:<minute> calls of the portal by what they were for, kept for two minutes; p policy, b blocked until (ms), c<window>:<slot> calls in a slot of time, l<window> and u<window> what
 -- Planday said is left, and until when (ms). Windows slide in slots, so that no second or minute of Planday's, wherever
 -- it begins, sees more than its limit; a slot counts whole, which also leaves room for calls that travel unevenly.
 
@@ -35,6 +35,8 @@ local function weigh(which, scope, default)
         table.insert(stale[which], field)
       end
     end
+    local minute = string.match(field, '^s%a+:(%d+)$')
+    if minute and tonumber(minute) < math.floor(now / 60000) - 1 then table.insert(stale[which], field) end
   end
 
   for window, rule in pairs(windows) do
@@ -77,5 +79,6 @@ for _, entry in ipairs(entries) do
   redis.call('HINCRBY', entry[1], entry[2], 1)
   if entry[3] then redis.call('HINCRBY', entry[1], entry[3], -1) end
 end
+redis.call('HINCRBY', KEYS[1], 's' .. ARGV[6] .. ':' .. string.format('%.0f', math.floor(now / 60000)), 1)
 for which = 1, 2 do redis.call('PEXPIRE', KEYS[which], 86400000) end
 return {0}
