@@ -39,7 +39,17 @@ SURFACE = {
     *("deliveries list", "deliveries show", "deliveries retry", "deliveries cancel"),
     *("replay plan", "replay run", "replay status"),
     *("targets list", "targets test", "targets pause", "targets resume"),
-    *("portals list", "portals check", "quarantine list", "quarantine show", "config show", "config schema"),
+    *(
+        "portals list",
+        "portals check",
+        "portals look",
+        "portals set-token",
+        "portals connect",
+        "quarantine list",
+        "quarantine show",
+        "config show",
+        "config schema",
+    ),
 }
 # What these print is not a value: they stay, and print a log.
 WITHOUT_JSON = {"up", "web", "worker"}

@@ -84,7 +84,7 @@ ROOMS: dict[str, Room] = {
     "web.protocol": Room(theirs=("uvicorn",)),
     "worker": Room(ours=(*LEAVES, "services", "jobs", "drain", "__version__"), theirs=("arq",)),
     "cli": Room(
-        ours=(*LEAVES, "services", "__version__", "store.server"),
+        ours=(*LEAVES, "services", "__version__", "store.server", "feed.marks"),
         theirs=("typer", "click", "rich", "pydantic_core"),
         # `check` builds what would be started; the serving commands start it; filters and plans are values.
         in_functions=(

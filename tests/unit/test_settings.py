@@ -203,7 +203,6 @@ def test_all_faults_are_shown_at_once() -> None:
             "relay.prot: there is no such setting; did you mean port?",
             'sources.b.verify: must be one of "standard-webhooks", "hmac-sha256", "token", "basic", "none"',
             "portals.r.client_id: is missing",
-            "portals.r.refresh_token: is missing",
             "targets.broken.events: must not be empty",
             'targets.broken.retry.timeout: a duration is a number and a unit, such as "30s", "10m", "4h" or "30d"',
             "sources.a.secrets.0: the environment variable NO_SUCH_A is not set",

@@ -26,7 +26,8 @@ def test_every_route_is_documented_and_every_documented_path_is_routed() -> None
     """Path by path and method by method."""
     app = create_app(load_mapping({}, environ={}, role="web"))
     documented = {(method.upper(), path) for path, item in document()["paths"].items() for method in item}
-    assert set(_routed(app.routes)) == documented
+    # Where Planday sends a browser back to: a page for people, no part of the API.
+    assert set(_routed(app.routes)) - {("GET", "/connect/callback")} == documented
 
 
 def _routed(routes: Sequence[BaseRoute], prefix: str = "") -> Iterator[tuple[str, str]]:
