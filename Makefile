@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.dev-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types check run bench crash lock clean
+.PHONY: help demo test lint types check run bench crash feed-day lock clean
 
 help:  ## what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
 
 $(STAMP): requirements/dev.lock pyproject.toml scripts/venv.sh
 	@sh scripts/venv.sh "$(PYTHON)" "$(VENV)"
@@ -37,6 +37,9 @@ bench: $(STAMP)  ## speed and memory, beside bare baselines
 
 crash: $(STAMP)  ## the long form of the crash rounds (20 rounds of 2,000 events; minutes)
 	@$(BIN)/python -m pytest -q --no-cov -m long tests/acceptance $(ARGS)
+
+feed-day: $(STAMP)  ## the change feed over 24 hours of a living portal, three seeds, every switch (minutes)
+	@$(BIN)/python -m tests.integration.feed_day
 
 lock:  ## write the locks anew (needs uv)
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements/run.lock
