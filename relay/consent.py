@@ -28,6 +28,8 @@ PATH = "/connect/callback"
 _ALWAYS = ("openid", "offline_access")
 # What is read to enrich an event, whatever the feeds.
 _ENRICHING = ("employee:read", "department:read", "employeegroup:read", "shift:read", "shiftposition:read")
+# Where no feed says what matters, senders may tell of these too.
+_TOLD = ("punchclockshift:read", "absence:read", "shifttype:read")
 FEED_SCOPES: Mapping[str, tuple[str, ...]] = {
     "employees": ("employee:read",),
     "shifts": ("shift:read",),
@@ -97,6 +99,7 @@ def link(portal: Portal, *, state: str, redirect_uri: str) -> str:
 
 
 def scopes(feeds: Sequence[str]) -> tuple[str, ...]:
-    """The scopes that enrichment and these feeds need, each once."""
+    """The scopes that enrichment and these feeds need, each once; without feeds all that senders may tell of."""
     wanted = (*_ALWAYS, *_ENRICHING, *(scope for feed in feeds for scope in FEED_SCOPES[feed]))
+    wanted += () if feeds else _TOLD
     return tuple(dict.fromkeys(wanted))

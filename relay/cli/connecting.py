@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from relay.cli import exits, opened, out
-from relay.errors import NotFoundError, RefusedError
+from relay.errors import AuthorizationLost, NotFoundError, PlandayUnavailable, RefusedError, WrongPortal
 
 if TYPE_CHECKING:
     from relay.services import Services
@@ -40,14 +40,24 @@ def set_token(
     token = _token(file)
 
     async def enter(services: Services) -> dict[str, Any]:
-        await services.set_token(name, token)
-        return {"ok": True, "portal": name, "id": services.settings.portals[name].id}
+        services.telemetry.hide(token)
+        try:
+            await services.set_token(name, token)
+        except (AuthorizationLost, WrongPortal) as error:
+            return {"ok": False, "portal": name, "error": str(error)}
+        return {"ok": True, "portal": name, "id": services.settings.portals[name].id, **await _missing(services, name)}
 
     answer = opened.ask(enter, portals=True)
     if as_json:
         out.json_out(answer)
-        return
-    out.say(f"portal {name} (id {answer['id']}) has a new token; {_GOES_ON}")
+    elif not answer["ok"]:
+        out.say(f"error: {answer['error']}\n  the token was not taken; what was stored before is unchanged")
+    else:
+        out.say(f"portal {name} (id {answer['id']}) has a new token; {_GOES_ON}")
+        if answer["missing"]:
+            out.say(f"the app lacks {', '.join(answer['missing'])}: relay portals check {name}")
+    if not answer["ok"]:
+        raise typer.Exit(exits.UNHEALTHY)
 
 
 def connect(
@@ -79,9 +89,17 @@ def connect(
     elif answer["ok"]:
         out.say(f"portal {name} is authorised; {_GOES_ON}")
     else:
-        out.say(f"error: portal {name} was not connected: {answer['error']}; what was stored before is unchanged")
+        out.say(f"error: portal {name} was not connected: {answer['error']}; how it stands: relay portals check {name}")
     if not answer["ok"]:
         raise typer.Exit(exits.UNHEALTHY)
+
+
+async def _missing(services: Services, name: str) -> dict[str, Any]:
+    """The scopes that the app lacks, as far as Planday answers; the token is in force whatever it says."""
+    try:
+        return {"missing": (await services.check_portal(name))["missing"]}
+    except (AuthorizationLost, WrongPortal, PlandayUnavailable):
+        return {"missing": []}
 
 
 async def _connected(services: Services, name: str, redirect_uri: str, timeout: float) -> dict[str, Any]:

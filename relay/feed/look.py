@@ -35,6 +35,8 @@ class Result:
     whole: bool
     complete: bool
     """False: a list did not hold still, or somebody else wrote; the mark stays and the next look begins there again."""
+    kinds: frozenset[str] = frozenset()
+    """The kinds of record that it looked at."""
 
 
 class Looking:
@@ -76,13 +78,14 @@ class Looking:
         window = Window(now=now, since=since, whole=whole)
         self._told = 0
         self._reader.repairing(whole and not mark.first)
-        rows, complete = 0, True
+        rows, complete, kinds = 0, True, set[str]()
         async for part in self._feed.read(self._reader, window):
             rows += len(part.rows)
+            kinds.add(part.kind)
             complete = await self._take(part, mark, window) and complete
         if whole and complete:
             await self._forget(window)
-        return Result(events=self._told, rows=rows, whole=whole, complete=complete)
+        return Result(events=self._told, rows=rows, whole=whole, complete=complete, kinds=frozenset(kinds))
 
     async def _take(self, part: Part, mark: Mark, window: Window) -> bool:
         """Compare one part with what is known and store it; False where it has to be looked at again."""
@@ -92,7 +95,7 @@ class Looking:
             at=part.at,
             kept=self._kept(part.kind),
             since=window.since or 0.0,
-            quiet=mark.first,
+            quiet=not mark.knows(part.kind),
         )
         kept = part.complete
         for batch in self._batches(part):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from relay.errors import RelayError
@@ -28,6 +28,8 @@ class Mark:
     """Why the last look did not come to its end."""
     tried: float | None = None
     """When the last look began, whatever came of it."""
+    kinds: frozenset[str] | None = None
+    """The kinds of record that were looked at before: the first look at another is quiet too. None: all of the feed."""
     asked: float | None = None
     """When a person asked for a look; written by `look_now` only, so that no look that ends meanwhile takes it back."""
 
@@ -40,8 +42,12 @@ class Mark:
     def first(self) -> bool:
         return self.read_to is None
 
-    def done(self, *, at: float, whole: bool, events: int, due: float) -> Mark:
-        """A look came to its end; it began at `at`."""
+    def knows(self, kind: str) -> bool:
+        """Whether this kind of record was looked at before."""
+        return not self.first and (self.kinds is None or kind in self.kinds)
+
+    def done(self, *, at: float, whole: bool, events: int, due: float, kinds: Collection[str] = ()) -> Mark:
+        """A look at these kinds came to its end; it began at `at`."""
         return replace(
             self,
             read_to=at,
@@ -52,6 +58,7 @@ class Mark:
             failures=0,
             events=self.events + events,
             why="",
+            kinds=None if self.kinds is None and not self.first else frozenset(kinds) | (self.kinds or frozenset()),
         )
 
     def failed(self, error: RelayError | str, *, due: float, events: int = 0) -> Mark:
@@ -69,6 +76,7 @@ class Mark:
             "events": self.events,
             "why": self.why,
             "tried": self.tried,
+            "kinds": None if self.kinds is None else " ".join(sorted(self.kinds)),
         }
         return {name: value for name, value in values.items() if value is not None}
 
@@ -87,5 +95,6 @@ class Mark:
             events=int(stored.get("events", 0)),
             why=stored.get("why", ""),
             tried=moment("tried"),
+            kinds=frozenset(stored["kinds"].split()) if "kinds" in stored else None,
             asked=moment("asked"),
         )

@@ -153,7 +153,11 @@ class Feeds:
                 events=result.events,
             )
         return mark.done(
-            at=began, whole=result.whole, events=result.events, due=began + await self._interval(seat, mark, result)
+            at=began,
+            whole=result.whole,
+            events=result.events,
+            due=began + await self._interval(seat, mark, result),
+            kinds=result.kinds,
         )
 
     async def _interval(self, seat: _Seat, mark: Mark, result: Result) -> float:

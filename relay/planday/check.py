@@ -27,6 +27,12 @@ _PROBES = (
     endpoints.ABSENCE_REQUESTS,
 )
 
+# With feeds, these are needed by one of them; without it they only serve what senders tell of.
+_OF_FEEDS = {
+    endpoints.PUNCHES.scope: "punchclock",
+    endpoints.ABSENCE_REQUESTS.scope: "absence",
+    endpoints.SHIFT_TYPES.scope: "reference",
+}
 
 _GOES_ON = "the workers go on with the one stored before"
 
@@ -53,8 +59,9 @@ class PortalCheck:
     token_expires_at: float
     budget: tuple[Budget, ...]
     configured: Standing
+    feeds: tuple[str, ...] = ()
     unseen: tuple[int, ...] = ()
-    """Departments that people are in, but that the administrator who authorised does not see."""
+    """Departments of people and shifts that are in no list: the administrator who authorised does not see them."""
 
     @property
     def problem(self) -> str | None:
@@ -65,23 +72,29 @@ class PortalCheck:
 
     @property
     def note(self) -> str | None:
-        """What else is to be known of the token in this process's configuration."""
+        """What else is to be known: of the token in this process's configuration, and of what it does not see."""
+        notes = []
         match self.configured.word:
             case "earlier":
-                return "the token in this configuration is an earlier one; the workers go on with a newer one"
+                notes.append("the token in this configuration is an earlier one; the workers go on with a newer one")
             case "untried":
-                return f"the token in this configuration could not be tried; {_GOES_ON}"
+                notes.append(f"the token in this configuration could not be tried; {_GOES_ON}")
+        if spare := [scope for scope, found in self.scopes.items() if found == "missing" and self._is_spare(scope)]:
+            notes.append(f"without {', '.join(spare)} what senders tell of those records goes on as partial")
         if self.unseen:
-            return (
-                f"the administrator who authorised does not seem to see all departments (not {_listed(self.unseen)}): "
-                "what happens there is not told; let one authorise who sees all"
+            notes.append(
+                f"the administrator who authorised does not seem to see all departments (not {_listed(self.unseen)}, "
+                "unless they were deleted): what happens there is not told; let one authorise who sees all"
             )
-        return None
+        return "; ".join(notes) or None
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The scopes that the app was created without."""
-        return tuple(scope for scope, found in self.scopes.items() if found == "missing")
+        """The scopes that the app was created without and that are needed: with feeds, by those or by every event."""
+        return tuple(scope for scope, found in self.scopes.items() if found == "missing" and not self._is_spare(scope))
+
+    def _is_spare(self, scope: str) -> bool:
+        return bool(self.feeds) and scope in _OF_FEEDS and _OF_FEEDS[scope] not in self.feeds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +139,7 @@ async def check(name: str, portal: Portal, client: PortalClient, *, shift_types:
     departments = await _departments(client) if scopes[endpoints.DEPARTMENTS.scope] == "ok" else None
     if "payroll" in portal.feeds and departments:
         scopes[endpoints.PAYROLL.scope] = await _payroll(client, min(departments), zone)
-    unseen = await _unseen(client, departments) if departments is not None else ()
+    unseen = await _unseen(client, departments, zone) if departments is not None else ()
     record = await client.auth.state()
     _, windows = await client.limiter.budget()
     return PortalCheck(
@@ -138,6 +151,7 @@ async def check(name: str, portal: Portal, client: PortalClient, *, shift_types:
         token_expires_at=record.expires_at,
         budget=tuple(Budget(*window) for window in windows),
         configured=client.auth.standing(record),
+        feeds=portal.feeds,
         unseen=unseen,
     )
 
@@ -197,14 +211,19 @@ async def _payroll(client: PortalClient, department: int, zone: str | None) -> L
     return "ok"
 
 
-async def _unseen(client: PortalClient, departments: frozenset[int]) -> tuple[int, ...]:
-    """What the people of this portal are said to belong to, and is in no list: somebody else's to see."""
-    try:
-        page = await client.page(endpoints.EMPLOYEES, limit=50)
-    except (ScopeMissing, PlandayUnavailable, RecordGone):
-        return ()
-    named = {number for row in page.rows for number in row.get("departments") or () if isinstance(number, int)}
-    return tuple(sorted(named - departments))
+async def _unseen(client: PortalClient, departments: frozenset[int], zone: str | None) -> tuple[int, ...]:
+    """What some people and this week's shifts are said to belong to, and is in no list: somebody else's to see."""
+    today = local_date(client.now(), zone)
+    week = {"from": str(today), "to": str(today + timedelta(days=7))}
+    named: list[Any] = []
+    for endpoint, params in ((endpoints.EMPLOYEES, {}), (endpoints.SHIFTS, week)):
+        try:
+            page = await client.page(endpoint, params=params, limit=50)
+        except (ScopeMissing, PlandayUnavailable, RecordGone):
+            continue
+        for row in page.rows:
+            named += [*(row.get("departments") or ()), row.get("departmentId")]
+    return tuple(sorted({number for number in named if isinstance(number, int)} - departments))
 
 
 def _listed(numbers: Sequence[int]) -> str:

@@ -189,14 +189,24 @@ class Book:
         return await self.change(record, changes, remove=remove)
 
     async def hand_over(self, portal: int, grant: Grant, *, used: str, client_id: str) -> None:
-        """Another portal's token was used up by trying it here: what Planday made of it goes to where it belongs."""
+        """Another portal's token was used up by trying it here: what Planday made of it goes to where it belongs.
+
+        `used` is "" for a consent: that may have ended the token before it, so a portal that has one goes on with
+        this, and keeps the other until this has worked once more.
+        """
         theirs = TokenRecord.read(await self._shared.token(portal))
         same = self.open(theirs.refresh) == used
-        if theirs.refresh and not theirs.lost and not same:
+        if not used and not theirs.refresh:
+            return
+        if used and theirs.refresh and not theirs.lost and not same:
             return
         changes = {**self.granted(grant), "client": self.cipher.encrypt(client_id), "confirmed": "1"}
-        remove = [*LOST, *PREVIOUS]
-        if not same:
+        remove = [*LOST]
+        if not used and theirs.confirmed and self.serves(theirs):
+            changes |= theirs.as_previous()
+        else:
+            remove += PREVIOUS
+        if used and not same:
             changes["configured"] = self.cipher.fingerprint(pair(client_id, used))
             self._replaces(theirs, changes, remove)
         await self._shared.save_token(portal, changes, remove=remove, only_if=("refresh", theirs.refresh))

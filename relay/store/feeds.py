@@ -101,10 +101,9 @@ class FeedStore:
 
     async def trim(self, portal: int, kind: str, *, before: int) -> int:
         """Forget what lies before a day, but not what has none; returns how many."""
-        key, removed = self._keys.snapshot_days(portal, kind), 0
-        while ids := await command(self._client, "ZRANGEBYSCORE", key, 1, f"({before}", "LIMIT", 0, _AT_ONCE):
-            await command(self._client, "HDEL", self._keys.snapshots(portal, kind), *ids)
-            removed += int(await command(self._client, "ZREM", key, *ids))
+        keys, removed = (self._keys.snapshots(portal, kind), self._keys.snapshot_days(portal, kind)), 0
+        while count := await self._scripts.call("feed_trim", self._keys.prefix, ms(0), *keys, before, _AT_ONCE):
+            removed += int(count)
         return removed
 
     async def _observe(self, portal: int, kind: str, observations: Sequence[Observation], now: float) -> list[bool]:

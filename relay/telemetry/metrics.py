@@ -22,20 +22,22 @@ OTHER = "other"
 # A type is the sender's word: what is not in the catalogue is "other".
 KNOWN_TYPES = frozenset(TYPES)
 
-# Gauges that are read from the store when somebody asks: name -> (what it says, its label or none).
-GAUGES: Mapping[str, tuple[str, str | None]] = {
+# Gauges that are read from the store when somebody asks: name -> (what it says, its label, its labels or none).
+GAUGES: Mapping[str, tuple[str, str | tuple[str, ...] | None]] = {
     "queue_depth": ("Work that waits, per queue: events, and deliveries per target.", "queue"),
     "oldest_pending_seconds": ("Age of the oldest delivery that waits, per target.", "target"),
     "dead_letters": ("Deliveries that are dead, per target.", "target"),
     "parked": ("Deliveries that wait for a person, per target.", "target"),
     "circuit_state": ("0 open for business, 1 held back, 2 paused, per target.", "target"),
     "portal_authorised": ("1 the portal's token works, 0 it is dead; nothing before its first use.", "portal"),
+    "planday_budget_left": ("Calls of Planday left, per portal and window (seconds).", ("portal", "window")),
+    "planday_calls_recent": ("Calls of this minute and the one before, by what for.", ("portal", "purpose")),
     "open_events": ("Accepted events that have work left.", None),
     "workers": ("Worker processes with a fresh heartbeat.", None),
     "store_bytes": ("Memory that the store uses.", None),
     "quarantine_bodies": ("Bodies in the quarantine: signed, but unreadable.", None),
 }
-Gauges = Mapping[str, float | Mapping[str, float]]
+Gauges = Mapping[str, float | Mapping[str, float] | Mapping[tuple[str, ...], float]]
 
 _FAST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30)
 _ENDS = frozenset({"delivered", "dead", "parked", "cancelled", "superseded"})
@@ -152,10 +154,13 @@ class _Handed(Collector):
 
     def collect(self) -> Iterable[Metric]:
         for name, value in self._gauges.items():
-            says, label = GAUGES[name]
-            family = GaugeMetricFamily(PREFIX + name, says, labels=[label] if label else [])
-            for of, number in value.items() if isinstance(value, Mapping) else (("", value),):
-                family.add_metric([_name(of)] if label else [], number)
+            says, labels = GAUGES[name]
+            several = (labels,) if isinstance(labels, str) else labels or ()
+            family = GaugeMetricFamily(PREFIX + name, says, labels=several)
+            rows: Iterable[tuple[str | tuple[str, ...], float]]
+            rows = value.items() if isinstance(value, Mapping) else (((), value),)
+            for of, number in rows:
+                family.add_metric([_name(one) for one in ((of,) if isinstance(of, str) else of)], number)
             yield family
 
 

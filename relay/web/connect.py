@@ -46,7 +46,10 @@ async def callback(request: Request) -> Response:
         answer = {"ok": False, "error": str(error)}
     await services.consents.tell(state, answer)
     if not answer.get("ok"):
-        return _page(502, "Not connected", f"{answer.get('error')}. What was stored before is unchanged.")
+        # A worker that is late may still do it, so nothing is promised.
+        return _page(
+            502, "Not connected", f"{answer.get('error')}. How it stands: relay portals check {awaited.portal}"
+        )
     return _page(
         200,
         "Connected",

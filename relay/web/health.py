@@ -91,12 +91,13 @@ async def _portals(services: Services) -> Mapping[str, str] | None:
         return None
 
 
-async def _gauges(services: Services) -> Mapping[str, float | Mapping[str, float]]:
+async def _gauges(services: Services) -> telemetry.Gauges:
     """Read from the store when somebody asks; without a store there are only the counters of this process."""
     try:
         async with asyncio.timeout(services.settings.relay.store_timeout):
             stats = await services.reading.stats(tuple(services.settings.targets), now=services.clock())
             portals = await services.portal_states()
+            budgets = await services.portal_budgets()
     except (StoreError, TimeoutError):
         return {}
     rows: Mapping[str, Mapping[str, Any]] = stats["targets"]
@@ -107,6 +108,12 @@ async def _gauges(services: Services) -> Mapping[str, float | Mapping[str, float
         "parked": {name: row["parked"] for name, row in rows.items()},
         "circuit_state": {name: _circuit(row) for name, row in rows.items()},
         "portal_authorised": {name: float(state == "ok") for name, state in portals.items() if state != "untried"},
+        "planday_budget_left": {
+            (name, str(row["window"])): row["left"] for name, budget in budgets.items() for row in budget["windows"]
+        },
+        "planday_calls_recent": {
+            (name, purpose): count for name, budget in budgets.items() for purpose, count in budget["spent"].items()
+        },
         "open_events": stats["open"],
         "workers": stats["workers"],
         "quarantine_bodies": stats["quarantine"],

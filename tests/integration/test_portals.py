@@ -199,4 +199,49 @@ def test_a_link_asks_for_what_the_feeds_need() -> None:
     for feed, needed in FEED_SCOPES.items():
         assert set(needed) <= set(scopes((feed,)))
     assert "payroll:read" not in scopes(("shifts", "punchclock"))
+    assert {"punchclockshift:read", "absence:read"} <= set(scopes(()))
     assert len(scopes(tuple(FEED_SCOPES))) == len(set(scopes(tuple(FEED_SCOPES))))
+
+
+# The check ---------------------------------------------------------------------------------------
+
+
+async def test_a_check_names_departments_that_are_in_no_list(world: World) -> None:
+    """People or shifts of a department that the administrator does not see: a note, not a failure."""
+    planday = world.planday()
+    assert (await planday.check("bistro")).unseen == ()
+    departments = world.simulator.portals[BISTRO].departments
+    hidden = max(departments)
+    departments[hidden]["isDeleted"] = True
+    check = await planday.check("bistro")
+    assert check.unseen == (hidden,)
+    assert check.problem is None
+    assert check.note is not None
+    assert str(hidden) in check.note
+    assert (await planday.check("harbour")).note is None
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_a_check_probes_payroll_where_a_feed_reads_it(redis_client: Any, prefix: str, there: bool) -> None:
+    """One day of one department; without that feed payroll is not asked for."""
+    world = World(redis_client, prefix, **({"scopes": PAYROLL_SCOPES} if there else {}))
+    feeding = {"bistro": world.portal("bistro").model_copy(update={"feeds": ("payroll",)})}
+    check = await world.planday(portals=feeding).check("bistro")
+    assert check.scopes["payroll:read"] == ("ok" if there else "missing")
+    assert "payroll:read" not in (await world.planday().check("harbour")).scopes
+    assert world.unexpected() == []
+
+
+@pytest.mark.parametrize("feeds", [(), ("shifts",), ("employees", "payroll"), ("reference",)])
+async def test_a_connected_portal_passes_its_check(world: World, feeds: tuple[str, ...]) -> None:
+    """The link asks for all that the check demands, whatever the feeds."""
+    world.simulator.settings.change({"auto_consent": True, "consent_portal": BISTRO})
+    portal = world.portal("bistro").model_copy(update={"refresh_token": None, "feeds": feeds})
+    planday = world.planday(portals={"bistro": portal})
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(world.app), base_url="http://planday.test") as browser:
+        back = await browser.get(link(portal, state="x" * 20, redirect_uri=CALLBACK))
+    code = parse_qs(urlsplit(back.headers["location"]).query)["code"][0]
+    await planday.connect("bistro", code, redirect_uri=CALLBACK)
+    check = await planday.check("bistro")
+    assert check.missing == ()
+    assert (check.note is None) == (feeds == ())

@@ -79,15 +79,11 @@ def page(answer: httpx.Response, status: int) -> str:
     return answer.text
 
 
-async def test_a_consent_comes_back_and_every_process_has_the_token(
-    world: World, web: Web, redis_server: str
-) -> None:
+async def test_a_consent_comes_back_and_every_process_has_the_token(world: World, web: Web, redis_server: str) -> None:
     """The code goes beside the job, not in it, and is gone afterwards; a second use of the link changes nothing."""
     back = await consented(world, web)
     planday = world.planday(portals={"bistro": tokenless(world)})
-    answer, args = await asyncio.gather(
-        web.client.get(PATH, params=back), worked(world, redis_server, planday)
-    )
+    answer, args = await asyncio.gather(web.client.get(PATH, params=back), worked(world, redis_server, planday))
     assert "Portal bistro is authorised" in page(answer, 200)
     assert back["code"] not in str(args)
     assert await web.services.consents.answer(back["state"], seconds=1) == {"ok": True, "portal": "bistro"}
@@ -113,9 +109,7 @@ async def test_who_comes_without_a_state_of_ours_changes_nothing(world: World, w
     assert await web.services.arq.zcard(web.services.keys.queue) == 0
 
 
-async def test_a_consent_on_the_wrong_portal_costs_neither_its_token(
-    world: World, web: Web, redis_server: str
-) -> None:
+async def test_a_consent_on_the_wrong_portal_costs_neither_its_token(world: World, web: Web, redis_server: str) -> None:
     """Planday renews the other portal's token by it: the relay goes on there with the new one, and refuses it here."""
     workers = world.planday()
     assert (await world.enrich(workers, "planday.shift.updated", SHIFT, portal=HARBOUR)).object is not None

@@ -52,8 +52,8 @@ def demo(
     """The whole relay at work on this machine, in half a minute: nothing to configure, nothing left behind.
 
     It brings up a store, a simulated Planday, the relay, and stand-ins for Slack and a payroll system; makes changes
-    in two portals and shows each one arrive; lets payroll fail and recover; makes a dead letter and replays it; and
-    counts. Exit code 1 when any expectation is missed.
+    in two portals and shows each one arrive, told by a sender or found by the change feed; lets payroll fail and
+    recover; makes a dead letter and replays it; and counts. Exit code 1 when any expectation is missed.
 
     \b
     Examples:
@@ -172,7 +172,7 @@ async def _live(stage: Stage, director: Director, voice: Voice) -> None:
     from relay.cli.demo.script import random_steps
 
     relay = _shown_program()
-    voice.chapter(5, "Try it yourself", "It goes on, with a small change every few seconds, until Ctrl-C.")
+    voice.chapter(6, "Try it yourself", "It goes on, with a small change every few seconds, until Ctrl-C.")
     voice.line(f"   receiver   {stage.receiver}/in/planday")
     voice.line(f"   health     {stage.receiver}/readyz   {stage.receiver}/metrics")
     voice.line(f"   API        {stage.receiver}/api/v1/stats   (bearer token: $RELAY_ADMIN_TOKEN below)")

@@ -63,21 +63,31 @@ class Director:
         async def look() -> bool:
             nonlocal slack, payroll
             for one in await self._news(change):
-                self._voice.arrival(change, one)
+                self._voice.arrival(change.at, one)
                 slack |= one.where == "Slack"
                 payroll += one.where != "Slack"
             return slack and payroll >= expected
 
         await until(look, f"{change.type} to arrive at Slack{' and payroll' if expected else ''}")
 
+    async def tell_all(self, since: datetime) -> None:
+        """Tell whatever has arrived since the last time, with how long after a moment it came."""
+        await self._standins.look()
+        for one in sorted([*self._unseen_slack(), *self._unseen_payroll()], key=lambda one: one.at):
+            self._voice.arrival(since, one)
+
+    def _unseen_slack(self) -> Sequence[Arrival]:
+        seen, self._seen_slack = self._seen_slack, len(self._standins.slack)
+        return self._standins.slack[seen:]
+
+    def _unseen_payroll(self) -> Sequence[Arrival]:
+        seen, self._seen_payroll = self._seen_payroll, len(self._standins.payroll)
+        return self._standins.payroll[seen:]
+
     async def _news(self, change: Change) -> list[Arrival]:
         await self._standins.look()
-        slack = self._standins.slack[self._seen_slack :]
-        payroll = [
-            one for one in self._standins.payroll[self._seen_payroll :] if one.body.get("id") in (change.event, None)
-        ]
-        self._seen_slack, self._seen_payroll = len(self._standins.slack), len(self._standins.payroll)
-        return sorted([*slack, *payroll], key=lambda one: one.at)
+        payroll = [one for one in self._unseen_payroll() if one.body.get("id") in (change.event, None)]
+        return sorted([*self._unseen_slack(), *payroll], key=lambda one: one.at)
 
 
 async def until(

@@ -15,10 +15,11 @@ IDA, SOREN, AASE = 910233, 910234, 910235
 Fields = Mapping[str, Any]
 
 OUTLINE = (
-    "1  changes in two portals arrive at Slack and at payroll, enriched",
-    "2  payroll is away for a moment: the relay tries again, nobody else waits",
-    "3  payroll refuses one event for good: a dead letter, repaired and replayed",
-    "4  the counts",
+    "1  a sender tells of changes in two portals: they arrive at Slack and at payroll, enriched",
+    "2  the change feed finds what nobody told, and does not repeat what was told",
+    "3  payroll is away for a moment: the relay tries again, nobody else waits",
+    "4  payroll refuses one event for good: a dead letter, repaired and replayed",
+    "5  the counts",
 )
 
 
@@ -105,6 +106,43 @@ TWICE = Step(
     says="a shift moves; the sender posts this event twice, it arrives once",
     fields=lambda _now: {"id": 70010047, "startDateTime": "2026-12-24T03:30", "endDateTime": "2026-12-24T09:30"},
 )
+SILENT: tuple[Step, ...] = (
+    Step(
+        portal=BISTRO,
+        entity="shift",
+        action="delete",
+        says="a shift is deleted",
+        fields=lambda _now: {"id": 70010048},
+    ),
+    Step(
+        portal=BISTRO,
+        entity="punchclock_entry",
+        action="start",
+        says="Ida has punched in",
+        fields=lambda now: {"employeeId": IDA, "startDateTime": _local(now - timedelta(hours=2))},
+    ),
+    Step(
+        portal=HARBOUR,
+        entity="employee",
+        action="edit",
+        says="somebody has a new name",
+        fields=lambda _now: {"id": AASE, "lastName": "Newname"},
+    ),
+    Step(
+        portal=HARBOUR,
+        entity="absence_request",
+        action="create",
+        says="somebody asks for a day off",
+        fields=lambda now: {
+            "employeeId": SOREN,
+            "start": (now + timedelta(days=30)).date().isoformat(),
+            "end": (now + timedelta(days=30)).date().isoformat(),
+            "hours": 7.4,
+        },
+    ),
+)
+"""Changes of which no sender tells."""
+
 FAILING = Step(
     portal=HARBOUR,
     entity="shift",

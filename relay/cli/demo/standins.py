@@ -25,6 +25,7 @@ class Change:
     type: str
     at: datetime
     event: str
+    """The id of the event that a sender posts of it; empty where nobody does."""
     record: Mapping[str, Any]
 
 
@@ -67,7 +68,7 @@ class Standins:
             portal=portal,
             type=change["type"],
             at=datetime.fromisoformat(change["at"]),
-            event=event_id(SOURCE, done["eventId"]),
+            event=event_id(SOURCE, done["eventId"]) if done["eventId"] else "",
             record=done["entity"],
         )
 
@@ -78,6 +79,10 @@ class Standins:
 
     async def repair(self) -> None:
         await self.control("DELETE", "/faults")
+
+    async def aim(self, url: str | None) -> None:
+        """Where the sender posts its events; None: nowhere, so that changes are silent."""
+        await self.control("POST", "/emitter", {"url": url})
 
     async def look(self) -> None:
         """Read what has arrived."""

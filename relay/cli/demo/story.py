@@ -9,7 +9,8 @@ from typing import Any
 from relay.cli import deliveries, replay
 from relay.cli.demo.checks import Evidence, gather
 from relay.cli.demo.director import Director, until
-from relay.cli.demo.script import FAILING, REFUSED, STEPS, TWICE
+from relay.cli.demo.feeding import Found, first_looks, look
+from relay.cli.demo.script import FAILING, REFUSED, SILENT, STEPS, TWICE
 from relay.cli.demo.standins import PAYROLL, Standins
 from relay.cli.demo.voice import Voice
 from relay.events import DeliveryState
@@ -28,18 +29,23 @@ class Story:
 
     async def tell(self) -> Evidence:
         """The chapters in order; what was seen is returned for the checks."""
+        await first_looks(self.services)
+        self.voice.line("   the feed has looked once, quietly: what is there already is known, and no news", "dim")
         await self._changes()
+        found = await self._unannounced()
         retried = await self._away()
         dead, plan = await self._refused()
         await until(self._settled, "everything to be settled")
-        evidence = await gather(self.services, self.standins, self.director, retried=retried, dead=dead, plan=plan)
+        evidence = await gather(
+            self.services, self.standins, self.director, found=found, retried=retried, dead=dead, plan=plan
+        )
         self._counts(evidence)
         return evidence
 
     async def _changes(self) -> None:
         self.voice.chapter(
             1,
-            "Changes in two portals",
+            "The first door: a sender tells",
             "Each change is posted to the receiver as a thin event: a type and an id, nothing more.",
             "Look how long after the change it arrives, and what the relay has read in Planday by then.",
             "Slack hears of everything; payroll of approved shifts, punches, approved absence and people.",
@@ -52,9 +58,41 @@ class Story:
         await self.standins.control("POST", "/emitter/flush")
         await asyncio.sleep(self.pace)
 
-    async def _away(self) -> str:
+    async def _unannounced(self) -> Found:
         self.voice.chapter(
             2,
+            "The second door: the feed looks",
+            "Now the sender is silent, as where there is none. The feed compares Planday's lists with what it saw.",
+            "By itself it looks every minute or less often; here it is asked for a look now.",
+        )
+        emitter = await self.standins.control("GET", "/emitter")
+        await self.standins.aim(None)
+        silent = []
+        for step in SILENT:
+            silent.append(await self.director.do(step))
+            await asyncio.sleep(self.pace / 2)
+        for name in self.services.settings.portals:
+            self.voice.command(f"portals look {name}")
+        self.voice.line()
+        found = await look(self.services, self.director, silent)
+        await self.standins.aim(emitter["url"])
+        self.voice.line()
+        self.voice.line(
+            f"   It also saw what the sender had told: {found.told} events, all of them `duplicate`.", "dim"
+        )
+        if found.example:
+            self.voice.command(f"events explain {found.example}")
+            self.voice.line(f"   {await self._why(found.example)}")
+        await asyncio.sleep(self.pace)
+        return found
+
+    async def _why(self, event: str) -> str:
+        record = await self.services.reading.event(event)
+        return f"{record.event.type} of {record.event.subject}: {record.reason}"
+
+    async def _away(self) -> str:
+        self.voice.chapter(
+            3,
             "Payroll is away",
             "It answers 503 twice. Slack has the message at once; payroll gets it by the third attempt.",
         )
@@ -66,7 +104,7 @@ class Story:
 
     async def _refused(self) -> tuple[int, dict[str, Any]]:
         self.voice.chapter(
-            3,
+            4,
             "Payroll refuses one event",
             "It answers 422: sending the same again cannot help, so the delivery is dead at once, and kept.",
         )
@@ -114,8 +152,10 @@ class Story:
         counts = evidence.counts
         payroll, slack = counts["payroll"], counts["slack"]
         tell = self.voice.number
-        self.voice.chapter(4, "The counts")
-        tell("accepted", counts["accepted"], "events, each on disk before its sender got 202")
+        self.voice.chapter(5, "The counts")
+        tell("told", counts["told"], "events by a sender, each on disk before it got 202")
+        tell("found", sum(counts["found"].values()), "events by the feed, of which no sender had told")
+        tell("both doors", counts["both_doors"], "events by the feed that a sender had told already: not sent again")
         tell("duplicates", counts["duplicates"], "posted twice by the sender, taken once")
         for name, count in counts["delivered"].items():
             tell("delivered", count, f"to {name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from rich.text import Text
@@ -12,6 +13,7 @@ from relay.cli import out
 from relay.cli.demo.standins import Arrival, Change
 
 _WIDTH = 110
+_DOORS = {"native": "told by a sender", "derived": "found by the feed"}
 
 
 class Voice:
@@ -35,10 +37,10 @@ class Voice:
     def change(self, portal: str, says: str, change: Change) -> None:
         self.line(f"   {portal}: {says}   ({change.type})")
 
-    def arrival(self, change: Change, one: Arrival) -> None:
-        """One request at a stand-in, and how long after the change it came."""
+    def arrival(self, since: datetime, one: Arrival) -> None:
+        """One request at a stand-in, and how long after the change (or the look) it came."""
         text, style = _shown(one)
-        after = _after(change, one)
+        after = _after(since, one)
         self.line(f"     {after:>8}  {one.where:<8} {_cut(text, _WIDTH)}", style)
 
     def command(self, text: str) -> None:
@@ -76,6 +78,8 @@ def payroll_facts(body: Mapping[str, Any]) -> str:
         parts.append(f"{period.get('start')} to {period.get('end')}")
     elif record.get("startDateTime"):
         parts.append(f"{_minute(record['startDateTime'])} to {_minute(record.get('endDateTime'))}")
+    if door := _DOORS.get(str(body.get("relayorigin"))):
+        parts.append(door)
     return "  ".join(parts)
 
 
@@ -83,8 +87,8 @@ def _minute(text: str | None) -> str:
     return text.replace("T", " ")[:16] if text else "..."
 
 
-def _after(change: Change, one: Arrival) -> str:
-    seconds = (one.at - change.at).total_seconds()
+def _after(since: datetime, one: Arrival) -> str:
+    seconds = (one.at - since).total_seconds()
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
