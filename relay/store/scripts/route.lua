@@ -3,8 +3,8 @@
 -- routed in part.
 --
 -- ARGV: prefix, now, then per event: id, token, envelope (JSON), record without the sender's words ('' = as it is),
---       whether that is what stays (1/0; of a duplicate it always is), refusals (JSON), version ('' = none), types that this one undoes (joined by a blank), when its state was read (ms),
---       since when the feed's difference spans (ms, '' = none), number of targets, targets...
+--       whether that is what stays (1/0; of a duplicate it always is), refusals (JSON), version ('' = none), types
+--       that this one undoes (joined by a blank), when its state was read (ms), since when the feed's difference spans (ms, '' = none), number of targets, targets...
 -- Returns: per event 'routed', 'unrouted', 'lost' (somebody else holds it), or the id of the event that it doubles.
 
 local out = {}
@@ -12,9 +12,12 @@ local i = 3
 
 -- Each claimed type is kept as " type=event:version:read ", with the time in ms at which the state was read.
 -- An event doubles another of its type that stands for the same version, or whose state was read after this one was
--- accepted (by more than clocks may differ): that state holds what this one is about.
+-- accepted: that state holds what this one is about. By ten seconds at least, more than clocks may differ and more than
+-- Planday may take until a change shows in its reads: a change told twice is better than one never told.
 -- What the feed found in the end (`since`) may have been told on the way, under an earlier version: then it doubles
 -- that, provided that the state it found is the one that was told last.
+local SHOWS_AFTER = 10000
+
 local function claim_version(lane, kind, id, at, version, read, undone, since)
   local entity = P .. 'n:' .. lane
   local current, types, newest = unpack(redis.call('HMGET', entity, 'ver', 'types', 'rd'))
@@ -23,7 +26,7 @@ local function claim_version(lane, kind, id, at, version, read, undone, since)
   local first, its_version, its_read = types:match(mine .. '([^:%s]+):([^:%s]*):(%S*) ')
   if first and first ~= id then
     if its_version == version and current == version then return first end
-    if tonumber(at) + 1000 <= tonumber(its_read) then return first end
+    if tonumber(at) + SHOWS_AFTER <= tonumber(its_read) then return first end
     if since ~= '' and current == version and tonumber(its_read) > tonumber(since) then return first end
   end
   types = types:gsub(mine .. '%S+ ', ' ')
