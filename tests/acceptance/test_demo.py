@@ -37,14 +37,20 @@ def test_the_story_holds(tmp_path: Path) -> None:
     assert told["ok"] is True
     assert all(check["ok"] for check in told["checks"])
     counts = told["counts"]
-    assert counts["accepted"] == counts["enriched"] == counts["delivered"]["ops-slack"] >= 12
+    found = sum(counts["found"].values())
+    assert counts["told"] + found == counts["enriched"] == counts["delivered"]["ops-slack"] >= 12
+    assert found >= 5, "the feed's own"
+    assert counts["both_doors"] >= 5, "told by the sender, seen by the feed, sent once"
     assert counts["duplicates"] == 1
     assert counts["retried"] == 2
     assert (counts["dead"], counts["replayed"], counts["dead_now"]) == (1, 1, 0)
     assert all(len(kinds) >= 6 for kinds in counts["kinds"].values())
     assert counts["payroll"]["unique_keys"] == counts["payroll"]["accepted"] == counts["delivered"]["hours"]
     assert counts["payroll"]["requests"] == counts["payroll"]["accepted"] + 3
-    assert "18 of 18 expectations hold" in done.stderr
+    assert "20 of 20 expectations hold" in done.stderr
+    assert "$ relay portals look bistro\n" in done.stderr
+    assert "found by the feed" in done.stderr
+    assert "told by a sender" in done.stderr
     assert "$ relay replay plan --target hours --reason 'payroll is repaired'\n" in done.stderr
     assert leftovers(tmp_path) == []
 

@@ -15,7 +15,6 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -28,9 +27,11 @@ from relay.fields import NOT_COMPARED, FieldList, Keep
 from relay.simulator.flavours import BISTRO
 from relay.simulator.identity import PAYROLL_SCOPES
 from relay.simulator.life import Life
+from relay.simulator.oracle import Expected
 from relay.store.feeds import FeedStore
 from relay.store.server import EmbeddedServer
 from tests.integration.feed_line import FeedLine
+from tests.integration.feed_verdict import Tally, Verdict
 from tests.integration.planday_world import World
 
 KINDS: Mapping[str, tuple[str, ...]] = {
@@ -42,8 +43,16 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "reference": ("department", "employee_group", "position"),
 }
 FIELDS = ("class:A", "class:B", "class:C", "class:E", "class:G")
-# Ours, or named otherwise by us than on the wire.
-_ALSO: Mapping[str, frozenset[str]] = {"payroll_line": frozenset({"start", "end", "approved"})}
+# What the judge names otherwise than we do.
+_OURS = {"payroll_line": {"start": "startDateTime", "end": "endDateTime", "approved": "isApproved"}}
+# What the wire and the judge write alike.
+_SAME_WORDS = frozenset(
+    (
+        *("status", "employeeId", "departmentId", "startDateTime", "endDateTime", "date", "positionId", "shiftId"),
+        *("isApproved", "shiftStartDateTime", "shiftEndDateTime", "absencePeriod", "name", "number", "salary"),
+        *("departments", "employeeGroups", "salaryIdentifier", "firstName", "lastName", "employeeGroupId"),
+    )
+)
 _OFTEN = timedelta(days=3)
 
 # What Planday does not document, each turned to its less likely side (planday-api.md 14).
@@ -71,56 +80,13 @@ SWITCHES: Mapping[str, Mapping[str, Any]] = {
     "Planday's page limits refuse": {"hr_over_max": "400", "absence_over_max": "400", "punchclock_over_max": "400"},
     "renames move shifts": {"rename_moves_shifts": True},
     "approval moves times": {"approval_moves_times": True},
+    "deactivated by the day": {"deactivated_by": "deactivationDate"},
+    "drafts are not listed": {"drafts_listed": False},
+    "shifts of two weeks unless asked": {"shifts_default_days": 14},
+    "punches show a minute late": {"punch_latency": 60},
+    "no unknown fields": {"unknown_fields": False},
+    "headers are not checked": {"strict_headers": False},
 }
-
-
-@dataclass(slots=True)
-class Tally:
-    """What came of one feed's one kind."""
-
-    expected: int = 0
-    told: int = 0
-    missed: list[tuple[int, str, str]] = field(default_factory=list)
-    extra: list[tuple[int, str, str]] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Verdict:
-    """What came of a day."""
-
-    changes: int
-    kills: int
-    kinds: dict[str, Tally]
-    requests: int
-    mean_percent: float
-    max_percent: float
-    refused: int
-    unexpected: list[str]
-    troubles: list[str]
-
-    @property
-    def clean(self) -> bool:
-        return not self.faults()
-
-    def faults(self) -> list[str]:
-        """Everything that should not be, in words."""
-        found = [f"{kind}: missed {one}" for kind, tally in self.kinds.items() for one in tally.missed[:5]]
-        found += [f"{kind}: invented or doubled {one}" for kind, tally in self.kinds.items() for one in tally.extra[:5]]
-        found += [f"unexpected request: {one}" for one in self.unexpected[:5]]
-        if self.refused:
-            found.append(f"{self.refused} requests were refused (429)")
-        return found
-
-    def line(self) -> str:
-        expected = sum(tally.expected for tally in self.kinds.values())
-        told = sum(tally.told for tally in self.kinds.values())
-        missed = sum(len(tally.missed) for tally in self.kinds.values())
-        extra = sum(len(tally.extra) for tally in self.kinds.values())
-        return (
-            f"changes {self.changes:5}  events expected {expected:5} told {told:5}  missed {missed} doubled {extra}  "
-            f"kills {self.kills}  requests {self.requests:5} = {self.mean_percent:.1f} % of 750/min "
-            f"(busiest minute {self.max_percent:.1f} %)  429 {self.refused}  unexpected {len(self.unexpected)}"
-        )
 
 
 class _Killed(BaseException):
@@ -162,6 +128,7 @@ class Day:
     def __init__(self, world: World, *, seed: int, people: int, switches: Mapping[str, Any] | None = None) -> None:
         self.world = world
         world.simulator.settings.change(dict(switches or {}))
+        self._other_words = "datetimes" in (switches or {})
         self.life = Life(world.simulator, BISTRO, seed=seed, people=people)
         self._chance = random.Random(seed)
         self._keep = Keep([FieldList(FIELDS)])
@@ -255,7 +222,7 @@ class Day:
 
     def _compare(self, feed: str, kind: str, told: list[Event]) -> Tally:
         looks = self.looks[feed]
-        fields = (self._keep.fields(kind, ("object",)) - NOT_COMPARED[kind]) | _ALSO.get(kind, frozenset())
+        fields = (self._keep.fields(kind, ("object",)) - NOT_COMPARED[kind]) | _OURS.get(kind, {}).keys()
 
         def reads(_entity: str, record: Mapping[str, Any], look: int) -> bool:
             if kind != "punchclock_entry":
@@ -264,21 +231,59 @@ class Day:
             first = datetime.fromtimestamp(at, UTC).date() - _OFTEN
             return whole or date.fromisoformat(record["startDateTime"][:10]) >= first
 
-        expected = self.life.coalesced([count for count, _, _ in looks], entities=[kind], fields=fields, reads=reads)
-        want = Counter((one.look, type_, str(one.id)) for one in expected for type_ in one.types)
+        expected = self.life.coalesced(
+            self._counts(kind), entities=[kind], fields=fields, reads=reads, lists=self._listed
+        )
+        want = {(one.look, type_, str(one.id)): one for one in expected for type_ in one.types}
         # A killed look has stored some of what it saw: the next one that ends is the one that the judge knows.
         ends = self._ends[feed]
-        got = Counter(
-            (next(n for n, end in enumerate(ends) if end >= event.received_at - 0.001), event.type, event.entity_id)
+        got = [
+            (
+                (
+                    next(n for n, end in enumerate(ends) if end >= event.received_at - 0.001),
+                    event.type,
+                    event.entity_id,
+                ),
+                event,
+            )
             for event in told
             # Supplements have no id of Planday's, so the judge cannot name them.
             if event.entity == kind and not event.entity_id.startswith(("s", "m"))
-        )
+        ]
+        missed, extra = Counter(want.keys()), Counter(key for key, _ in got)
+        missed, extra = missed - extra, extra - missed
         return Tally(
-            expected=sum(want.values()),
-            told=sum(got.values()),
-            missed=list((want - got).elements()),
-            extra=list((got - want).elements()),
+            expected=len(want),
+            told=len(got),
+            missed=list(missed.elements()),
+            extra=list(extra.elements()),
+            wrong=[key for key, event in got if key in want and not self._agree(want[key], event)],
+        )
+
+    def _counts(self, kind: str) -> list[Any]:
+        """When a kind was looked at, as the judge is to know it: punches may show later than they happen."""
+        late = self.world.simulator.settings.punch_latency if kind == "punchclock_entry" else 0
+        looks = self.looks[next(feed for feed, kinds in KINDS.items() if kind in kinds)]
+        return [datetime.fromtimestamp(at - late, UTC) if late else count for count, _, at in looks]
+
+    def _listed(self, entity: str, record: Mapping[str, Any]) -> bool:
+        return self.world.simulator.settings.drafts_listed or entity != "shift" or record["status"] != "Draft"
+
+    def _agree(self, expected: Expected, event: Event) -> bool:
+        """Whether an event holds what the judge says differs; what appeared or went is told whole, or not at all."""
+        if not expected.before or not expected.after or self._other_words:
+            return True
+        seen = event.seen
+        assert seen is not None
+        ours = _OURS.get(event.entity, {})
+        before, after = (
+            {ours.get(n, n): value for n, value in side.items()} for side in (expected.before, expected.after)
+        )
+        names = [name for name in after if name in _SAME_WORDS]
+        return (
+            set(names) == set(seen.changed) & _SAME_WORDS
+            and [seen.before.get(name) for name in names] == [before[name] for name in names]
+            and [seen.after.get(name) for name in names] == [after[name] for name in names]
         )
 
 

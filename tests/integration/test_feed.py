@@ -232,18 +232,21 @@ def _only(path: str, deed: Callable[[str, int], None]) -> Callable[[str, int], N
     return meddle
 
 
-async def test_a_change_that_planday_does_not_date_is_found_by_the_daily_look(world: World) -> None:
+@pytest.mark.parametrize(("action", "more"), [("approve", {}), ("assign", {"employeeId": 910235})])
+async def test_a_change_that_planday_does_not_date_is_found_by_the_daily_look(
+    world: World, action: str, more: dict[str, Any]
+) -> None:
     """Which deeds move `dateTimeModified` is documented nowhere."""
     names = ("approval", "assignment", "publishing", "membership")
     world.simulator.settings.change({f"{name}_moves_modified": False for name in names})
     line = FeedLine(world, feeds=("shifts",))
     await line.look("bistro")
     world.clock.advance(3 * MINUTE)
-    world.simulator.act(BISTRO, "shift", "approve", id=SHIFT)
+    world.simulator.act(BISTRO, "shift", action, id=SHIFT, **more)
     await _later(world, line)
     assert await _told(world, f"shift/{SHIFT}") == []
     await _later(world, line, 86_400)
-    assert _verbs(await _told(world, f"shift/{SHIFT}")) == ["approved"]
+    assert _verbs(await _told(world, f"shift/{SHIFT}")) == [f"{action}d" if action == "approve" else "assigned"]
 
 
 @pytest.mark.parametrize("days", [1, 5, 31])
@@ -268,7 +271,7 @@ async def test_one_portals_trouble_is_not_anothers(world: World) -> None:
     line = FeedLine(world, feeds=("shifts",))
     await line.look()
     world.clock.advance(3 * MINUTE)
-    world.simulator.faults.add(Fault("/scheduling", "503", count=-1, portal=BISTRO))
+    world.simulator.faults.add(Fault("/scheduling/*", "503", count=-1, portal=BISTRO))
     for portal in (BISTRO, HARBOUR):
         world.simulator.act(portal, "shift", "approve", id=SHIFT)
     await line.look()

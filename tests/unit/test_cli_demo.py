@@ -10,12 +10,11 @@ import pytest
 
 from relay.cli.demo import checks, stage, voice
 from relay.cli.demo.checks import Check, Evidence
-from relay.cli.demo.script import FAILING, REFUSED, STEPS, TWICE
-from relay.cli.demo.standins import Arrival, Change
+from relay.cli.demo.script import FAILING, REFUSED, SILENT, STEPS, TWICE
+from relay.cli.demo.standins import Arrival
 from relay.settings import load
 
 AT = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
-CHANGE = Change(portal=4100001, type="planday.shift.approved", at=AT, event="evt_1", record={})
 
 
 @pytest.fixture
@@ -55,7 +54,8 @@ def test_the_story_has_at_least_six_kinds_for_both(demo_stage: stage.Stage) -> N
         f"planday.{step.entity}.{verbs.get(f'{step.entity} {step.action}', _verb(step.action))}"
         for step in (*STEPS, TWICE, FAILING, REFUSED)
     }
-    assert {step.portal for step in STEPS} == {4100001, 4100002}
+    assert {step.portal for step in STEPS} == {step.portal for step in SILENT} == {4100001, 4100002}
+    assert all(portal.feeds for portal in demo_stage.settings.portals.values())
     for target in demo_stage.settings.targets.values():
         taken = {one for one in types if any(fnmatchcase(one, pattern) for pattern in target.events)}
         assert len(taken) >= checks.KINDS_AT_LEAST
@@ -85,9 +85,14 @@ def test_a_missed_expectation_is_seen() -> None:
             {
                 "where": "payroll",
                 "headers": {"planday-relay-attempt": "3"},
-                "body": {"type": "planday.shift.approved", "employeeid": "7", "data": {"object": None}},
+                "body": {
+                    "type": "planday.shift.approved",
+                    "employeeid": "7",
+                    "relayorigin": "derived",
+                    "data": {"object": None},
+                },
             },
-            "payroll  shift.approved  employee 7   attempt 3, the same key",
+            "payroll  shift.approved  employee 7  found by the feed   attempt 3, the same key",
         ),
         (
             {
@@ -105,7 +110,7 @@ def test_a_missed_expectation_is_seen() -> None:
 def test_an_arrival_is_one_line(arrival: dict[str, object], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Where, how long after the change, and what a person or a payroll system reads of it."""
     values = {"at": AT.replace(microsecond=41_000), "accepted": True, "status": 202, "body": {}, "headers": {}}
-    voice.Voice().arrival(CHANGE, Arrival(**{**values, **arrival}))  # type: ignore[arg-type]
+    voice.Voice().arrival(AT, Arrival(**{**values, **arrival}))  # type: ignore[arg-type]
     told = capsys.readouterr().out
     assert "41 ms" in told
     assert told.rstrip().endswith(words)

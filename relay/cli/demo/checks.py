@@ -76,7 +76,8 @@ async def gather(
     for row in delivered:
         kinds[row.delivery.target].add(row.type)
     tries = await reading.attempts(retried, PAYROLL)
-    enrichment = [((record.envelope or {}).get("data") or {}).get("enrichment", {}).get("state") for record in events]
+    sent_on = [(record.envelope or {}).get("data") or {} for record in events if record.targets]
+    enrichment = [data.get("enrichment", {}).get("state") for data in sent_on]
     counts: dict[str, Any] = {
         "told": sum(record.event.origin is Origin.NATIVE for record in events),
         "found": dict(found.new),

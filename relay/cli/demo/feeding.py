@@ -54,7 +54,7 @@ async def look(services: Services, director: Director, silent: Sequence[Change])
     records = (await services.reading.list_events(EventFilter(), limit=1000)).rows
     derived = [record for record in records if record.event.origin is Origin.DERIVED]
     doubled = [record for record in derived if record.state is EventState.DUPLICATE]
-    sent = Counter(record.event.type for record in derived if record.state is not EventState.DUPLICATE)
+    sent = Counter(record.event.type for record in derived if record.targets)
     return Found(new=dict(sent), told=len(doubled), example=doubled[0].event.id if doubled else "")
 
 
