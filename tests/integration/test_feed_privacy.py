@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import re
 from datetime import timedelta
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 import redis.asyncio
 
+from relay import telemetry
 from relay.simulator.flavours import BISTRO
 from relay.simulator.identity import PAYROLL_SCOPES
 from relay.simulator.life import Life
@@ -67,6 +70,25 @@ async def _everything(world: World) -> str:
     return "\n".join(parts)
 
 
+def _written(line: FeedLine) -> str:
+    """What logs and the metrics page hold of everything that happened."""
+    told = telemetry.Telemetry(log_format="json", level="debug")
+    log, root = io.StringIO(), logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    told.configure(log)
+    try:
+        for happening in line.heard:
+            told.record(happening)
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        logging.captureWarnings(False)
+    page = told.metrics.render({}).decode()
+    assert "feed_looks_total" in page
+    assert "feed.looked" in log.getvalue()
+    return page + log.getvalue()
+
+
 def _classes(text: str) -> set[str]:
     return set(_MARKER.findall(text))
 
@@ -84,6 +106,7 @@ async def test_nothing_above_b_is_kept_for_targets_that_may_have_nothing_above_b
     assert _classes(await _everything(world)) == set()
     assert _classes(json.dumps([dict(sending.envelope) for sending in line.targets["hours"].sent])) == set()
     assert _classes(str(line.heard)) == set()
+    assert _classes(_written(line)) == set()
 
 
 async def test_pay_is_kept_for_payroll_alone_and_never_sent_to_others(world: World) -> None:
