@@ -116,7 +116,10 @@ class FeedReader:
         return await self._list("absence_record", endpoints.ABSENCE_RECORDS, params)
 
     async def payroll(self, first: date, last: date, departments: Sequence[int]) -> Sight:
-        """The payroll lines of one calendar month; whether a line is approved shows by where it stands."""
+        """The payroll lines of one calendar month; whether a line is approved shows by where it stands.
+
+        Planday lists monthly salaries among the approved whatever they are, so of them it is not known.
+        """
         at = self._client.now()
         params = {"departmentIds": ",".join(map(str, departments)), "from": f"{first}", "to": f"{last}"}
         everything = await self._client.body(endpoints.PAYROLL, params=params, priority=self._priority)
@@ -125,7 +128,9 @@ class FeedReader:
         )
         paid = {number for number, _ in _lines(approved, month=first)}
         rows = {
-            number: self._cut("payroll_line", {**line, "isApproved": number in paid})
+            number: self._cut(
+                "payroll_line", {**line, "isApproved": None if line["line"] == "salaried" else number in paid}
+            )
             for number, line in _lines(everything, month=first)
         }
         # Approved between the two answers: the second one shows it, so the first has to be read again.

@@ -262,3 +262,20 @@ def test_nothing_personal_comes_unless_its_leaf_or_class_is_named(kind: str, ent
         else:
             named |= {f"data.related.{of}.{name}"}
         assert named & set(entries), (place, of, name, entries)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize(
+    "entries", [(), ("class:A", "class:C"), ("data.object",), ("data.changes",), ("data.related",), ("*",)]
+)
+def test_what_is_kept_is_enough_for_each_target_and_no_more(kind: str, entries: tuple[str, ...]) -> None:
+    """Pruning takes nothing from a target, and leaves nothing of C to H that no target may have, in changes too."""
+    one, other = FieldList(entries), FieldList(["class:E"])
+    keep = Keep([one, other])
+    pruned = envelope_of(kind)
+    keep.prune(pruned)
+    for target in (one, other):
+        assert target.apply(pruned) == target.apply(envelope_of(kind))
+    may_have = leaves(kind, one.apply(envelope_of(kind))) | leaves(kind, other.apply(envelope_of(kind)))
+    for place, which, name in leaves(kind, pruned) - may_have:
+        assert KINDS[which][name] in "AB", (place, which, name)

@@ -91,6 +91,11 @@ def test_ids_are_exact_and_enums_are_open() -> None:
         ("absence_request", "requestedAccounts", {"id": 1}),
         ("absence_request", "requestedAccounts", [{"id": "x"}]),
         ("absence_request", "requestedAccounts", [{"cost": 3}]),
+        ("absence_record", "registrations", {"date": "2026-11-02"}),
+        ("absence_record", "registrations", [{"account": "MARKER-G"}]),
+        ("payroll_line", "salary", "1487.50"),
+        ("payroll_line", "breaks", [3]),
+        ("payroll_line", "supplements", "none"),
     ],
 )
 def test_an_odd_type_becomes_none_and_is_named(kind: str, name: str, value: Any) -> None:
@@ -127,6 +132,52 @@ def test_an_absence_request_keeps_its_accounts_in_known_parts_only() -> None:
         {"id": None, "name": None, "cost": []},
     ]
     assert record.links == {"requestedAccounts": [3300451, 3300452]}
+
+
+def test_an_absence_record_keeps_its_days_in_known_parts_only() -> None:
+    """A day's account by its id, without its name: that says what kind of leave it is."""
+    raw = {
+        "id": 54001,
+        "registrations": [
+            {
+                "date": "2026-11-02",
+                "time": {"start": "00:00", "end": "24:00"},
+                "account": {"id": 33, "name": "MARKER-X", "costs": [{"value": 7.4, "unit": {"type": "Hours"}}]},
+                "x": "MARKER-X",
+            },
+            {"date": "2026-11-03"},
+        ],
+    }
+    record = read_record("absence_record", raw, keep=EVERYTHING["absence_record"])
+    assert record.fields["registrations"] == [
+        {
+            "date": "2026-11-02",
+            "time": {"start": "00:00", "end": "24:00"},
+            "account": {"id": 33, "costs": [{"value": 7.4, "unit": {"type": "Hours"}}]},
+        },
+        {"date": "2026-11-03", "time": None, "account": None},
+    ]
+    assert record.odd == ()
+
+
+def test_money_is_neither_computed_nor_titled() -> None:
+    """Numbers go out digit for digit as they came in; what a break is called is free text and stays away."""
+    raw = pydantic_core.from_json(
+        b'{"id": 7, "salary": 1487.10, "units": 1, "wage": {"rate": 0.1, "type": "Hourly"},'
+        b' "breaks": [{"id": 1, "title": "MARKER-H", "amount": -12.30, "isPaid": false}],'
+        b' "supplements": [{"id": 2, "name": "Evening", "modification": 75.05, "note": "MARKER-X"}]}'
+    )
+    fields = read_record("payroll_line", raw, keep=EVERYTHING["payroll_line"]).fields
+    written = pydantic_core.to_json(fields).decode()
+    assert "MARKER" not in written
+    assert all(text in written for text in ('"salary":1487.1,', '"units":1,', '"rate":0.1,', "-12.3,", "75.05"))
+    assert (fields["breaks"][0]["duration"], fields["supplements"][0]["name"]) == (None, "Evening")
+
+
+def test_a_payroll_line_gets_times_in_the_portals_zone() -> None:
+    """Payroll has no zone of its own."""
+    made, odd = with_times("payroll_line", {"startDateTime": "2026-10-24T20:00:00"}, zone="Europe/Copenhagen")
+    assert (made["start"]["instant"], made["end"], odd) == ("2026-10-24T18:00:00Z", None, ())
 
 
 def test_a_link_is_followed_only_on_request() -> None:
