@@ -61,7 +61,9 @@ def list_(as_json: out.AsJson = False) -> None:
         empty="no portals are configured",
     )
     if any(row["authorisation"] == "lost" for row in rows):
-        out.say("lost: its events wait until an administrator has authorised again: relay portals check")
+        out.say(
+            "lost: its events wait until an administrator has authorised again: relay portals set-token, or connect"
+        )
 
 
 async def _known(services: Services) -> tuple[dict[str, Any], dict[str, Any]]:

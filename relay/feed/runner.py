@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from relay import telemetry
-from relay.changes import DELETED
 from relay.errors import (
     AuthorizationLost,
     BacklogFull,
@@ -26,7 +25,7 @@ from relay.errors import (
     WrongPortal,
 )
 from relay.events import Event, Origin, Seen, event_id, rfc3339
-from relay.feed.compare import SOURCE, WATCHED
+from relay.feed.compare import SOURCE, WATCHED, chain
 from relay.feed.look import Looking, Result
 from relay.feed.marks import Mark
 from relay.feed.reading import FEEDS, Feed
@@ -211,7 +210,7 @@ class Feeds:
         sender_id = f"{portal.id}:{verb}:{since}"
         seen = Seen(
             object={"id": portal.id, "name": name, "reason": reason or None, "since": since},
-            version=DELETED,
+            version=chain(verb, since),  # of this loss: the next one is another change
             read_at=now,
         )
         event = Event(

@@ -287,7 +287,8 @@ class Auth:
             if not await self._book.go_back(record, why):
                 return self._replaced()
             return _WentBack(f"portal {self._name}: {why}; the one before is tried again", retry_after=1.0)
-        now = self._clock()
+        # Tried anew and still dead: it is the same loss, which began when it began.
+        now = self._clock() if record.lost_since is None else record.lost_since
         changes = {"lost_since": f"{now:.3f}", "lost_why": why}
         if not await self._book.change(record, changes, remove=ACCESS):
             return self._replaced()

@@ -240,7 +240,7 @@ def test_a_lost_authorisation_is_told_where_one_looks(environ: dict[str, str], t
     asyncio.run(in_services(environ, lose))
     listed = CliRunner().invoke(app, ["portals", "list"], env=environ)
     assert "lost" in listed.stdout.splitlines()[-1].split()
-    assert "relay portals check" in listed.stderr
+    assert "relay portals set-token" in listed.stderr
     stats = CliRunner().invoke(app, ["stats"], env=environ)
     assert "bistro  lost" in stats.stdout
     assert told(CliRunner().invoke(app, ["stats", "--json"], env=environ))["portals"] == {"bistro": "lost"}

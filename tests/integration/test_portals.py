@@ -105,6 +105,31 @@ def _noticed(line: FeedLine, died: float) -> float:
     )
 
 
+async def test_each_loss_is_told_anew(world: World) -> None:
+    """An authorisation that dies again minutes after it was renewed is a new incident, not the old one."""
+    line = FeedLine(world)
+    await line.look("bistro")
+    await line.work()
+    identity = world.simulator.identity
+    given = identity.authorisations[BISTRO]
+    for _ in range(3):
+        identity.end(given, fate="refresh-fails")
+        world.clock.advance(60)
+        await line.look("bistro")
+        await line.work()
+        since = (await line.planday.status("bistro")).lost_since
+        world.clock.advance(5)
+        with pytest.raises(AuthorizationLost):
+            await line.planday.check("bistro")  # asked once more, and dead since the same moment
+        assert (await line.planday.status("bistro")).lost_since == since
+        await line.planday.set_token("bistro", identity.renew(given))
+        world.clock.advance(15)
+        await line.look("bistro")
+        await line.work()
+    told = [one["type"].rpartition("_")[2] for one in line.sent() if one["subject"] == f"portal/{BISTRO}"]
+    assert told == ["revoked", "restored"] * 3
+
+
 async def test_events_of_senders_wait_for_the_token(world: World) -> None:
     """What is accepted while the authorisation is dead is kept, and goes on with the new token."""
     line = FeedLine(world)
