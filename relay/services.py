@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Any
 
-import pydantic_core
-
 from relay import jobs, telemetry
-from relay.composing import sample_envelope
 from relay.consent import Consents
 from relay.desk import Desk
-from relay.errors import NotFoundError, RefusedError, RelayError, StoreUnfit
+from relay.errands import Errands
+from relay.errors import NotFoundError, StoreUnfit
 from relay.feed.marks import Mark
 from relay.feed.runner import Feeds, look_now
 from relay.fields import Keep
@@ -33,7 +30,7 @@ from relay.routing import Router
 from relay.settings import Settings
 from relay.store import checks
 from relay.store.cipher import FernetCipher
-from relay.store.client import command, connect
+from relay.store.client import connect
 from relay.store.feeds import FeedStore
 from relay.store.keys import Keys
 from relay.store.paging import Page
@@ -44,7 +41,7 @@ from relay.store.shelf import Quarantined, Shelf
 from relay.store.store import Store
 from relay.store.wake import WakeList
 from relay.store.work import Accepted, Lane
-from relay.targets import Sending, Target, build_all
+from relay.targets import Target, build_all
 
 # What entrances need to ask and to read answers; the rest of those rooms is not theirs.
 __all__ = [
@@ -60,9 +57,6 @@ __all__ = [
     "open_services",
     "store_url",
 ]
-
-_ERRAND_LIFE = 60
-ERRAND_PATIENCE = 25.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,19 +75,28 @@ class Services:
     replays: Replays
     desk: Desk
     consents: Consents
+    errands: Errands
     telemetry: telemetry.Telemetry
     outside: Outside
     arq: Any
     wake: WakeList
     findings: list[checks.Finding] = field(default_factory=list)
-    planday: Planday | None = None
     feeds: Feeds | None = None
-    targets: Mapping[str, Target] = field(default_factory=dict)
     _pipeline: Pipeline | None = None
 
     @property
     def clock(self) -> Callable[[], float]:
         return self.outside.clock
+
+    @property
+    def planday(self) -> Planday | None:
+        """Planday's side, in a process that was opened with it."""
+        return self.errands.planday
+
+    @property
+    def targets(self) -> Mapping[str, Target]:
+        """The targets of a worker; nobody else holds their secrets."""
+        return self.errands.targets
 
     @property
     def pipeline(self) -> Pipeline:
@@ -117,84 +120,6 @@ class Services:
         await jobs.enqueue(self.arq, self.jobs, jobs.REPLAY, plan)
         return facts
 
-    # Errands: what only a worker can do, because only it holds the secrets --------------------------
-
-    async def errand(self, kind: str, name: str, *, secret: str | None = None) -> dict[str, Any]:
-        """Have a worker test a target, check or connect a portal; raises RefusedError when none answers in time.
-
-        `secret` goes beside the job, for a minute and one reader.
-        """
-        errand = secrets.token_hex(8)
-        if secret is not None:
-            await command(self.store.client, "SET", f"{self.keys.errand(errand)}:in", secret, "EX", _ERRAND_LIFE)
-        await jobs.enqueue(self.arq, self.jobs, jobs.ERRAND, errand, kind, name)
-        client = connect(self.url, socket_timeout=ERRAND_PATIENCE + 5, max_connections=1)
-        try:
-            answer = await command(client, "BLPOP", self.keys.errand(errand), ERRAND_PATIENCE)
-        finally:
-            await client.aclose()
-        if answer is None:
-            raise RefusedError(f"no worker answered within {ERRAND_PATIENCE:g} s: is one running? Nothing was changed")
-        return dict(pydantic_core.from_json(answer[1]))
-
-    async def run_errand(self, errand: str, kind: str, name: str) -> None:
-        """Do an errand and leave its answer for whoever waits."""
-        try:
-            match kind:
-                case "target":
-                    answer = await self.test_target(name)
-                case "connect":
-                    handed = await command(self.store.client, "GETDEL", f"{self.keys.errand(errand)}:in")
-                    redirect_uri, _, code = (handed or b"").decode().partition("\n")
-                    answer = await self.connect_portal(name, code, redirect_uri=redirect_uri)
-                case _:
-                    answer = await self.check_portal(name)
-        except RelayError as error:
-            answer = {"ok": False, "error": str(error), "missing": isinstance(error, NotFoundError)}
-        key = self.keys.errand(errand)
-        await command(self.store.client, "RPUSH", key, pydantic_core.to_json(answer))
-        await command(self.store.client, "EXPIRE", key, _ERRAND_LIFE)
-
-    async def test_target(self, name: str) -> dict[str, Any]:
-        """Send a `relay.test` event to one target, past all queues, and say what came of it."""
-        target = self.targets.get(name)
-        if target is None:
-            raise NotFoundError(f"there is no target {name}; there are {', '.join(self.targets) or 'none'}")
-        now = self.clock()
-        envelope = sample_envelope(now, portal=next((one.id for one in self.settings.portals.values()), 1))
-        sending = Sending(event_id=envelope["id"], target=name, attempt=1, envelope=envelope, now=now)
-        preview = target.preview(sending)
-        result = await target.send(sending)
-        return {
-            "ok": result.outcome == "delivered",
-            "target": name,
-            "outcome": result.outcome.value,
-            "reason": result.reason,
-            "status": result.status,
-            "request": {
-                "method": preview.method,
-                "url": preview.url,
-                "headers": dict(preview.headers),
-                "body": preview.body,
-            },
-            "answer": {"headers": dict(result.response_headers), "excerpt": result.excerpt},
-        }
-
-    async def check_portal(self, name: str) -> dict[str, Any]:
-        """Ask Planday whether a portal's authorisation works and what it may read.
-
-        `error` says that the configured token does not work though the stored one does.
-        """
-        found = await self._portals(name).check(name)
-        answer = {
-            "feeds": list(self.settings.portals[name].feeds),
-            "ok": not found.missing and found.problem is None,
-            **asdict(found),
-            "missing": list(found.missing),
-            "note": found.note,
-        }
-        return answer if found.problem is None else {**answer, "error": f"portal {name}: {found.problem}"}
-
     async def look_now(self, name: str) -> tuple[str, ...]:
         """Ask for a look of every feed of a portal; the names of its feeds. Some worker's timer takes it."""
         portal = self.settings.portals.get(name)
@@ -206,20 +131,6 @@ class Services:
         """How far each feed of a configured portal has come. Asks the store only."""
         portal, store = self.settings.portals[name], _feed_store(self)
         return {feed: Mark.read(await store.mark(portal.id, feed)) for feed in portal.feeds}
-
-    async def set_token(self, name: str, refresh_token: str) -> None:
-        """Take a token that an operator entered. Raises AuthorizationLost, WrongPortal, PlandayUnavailable."""
-        await self._portals(name).set_token(name, refresh_token)
-
-    async def connect_portal(self, name: str, code: str, *, redirect_uri: str) -> dict[str, Any]:
-        """Take what an administrator agreed to. Raises as `set_token` does."""
-        await self._portals(name).connect(name, code, redirect_uri=redirect_uri)
-        return {"ok": True, "portal": name}
-
-    def _portals(self, name: str) -> Planday:
-        if self.planday is None or name not in self.settings.portals:
-            raise NotFoundError(f"there is no portal {name}; there are {', '.join(self.settings.portals) or 'none'}")
-        return self.planday
 
     async def portal_budgets(self) -> dict[str, dict[str, Any]]:
         """Per portal the calls left in each of its windows, and what the last two minutes' calls were for."""
@@ -305,6 +216,9 @@ async def open_services(
             replays=Replays(store=store, reading=reading, shelf=shelf, outside=outside),
             desk=Desk(store=store, reading=reading, outside=outside, targets=settings.targets),
             consents=Consents(client, keys),
+            errands=Errands(
+                settings=settings, url=url, keys=keys, jobs=work, arq=arq, store=store, clock=outside.clock
+            ),
             telemetry=told,
             outside=outside,
             arq=arq,
@@ -318,7 +232,7 @@ async def open_services(
         if worker:
             await _add_worker_part(services, stack)
         elif portals:
-            services.planday = _planday(services, stack, Keep([]))
+            services.errands.planday = _planday(services, stack, Keep([]))
         yield services
 
 
@@ -371,8 +285,8 @@ async def _add_worker_part(services: Services, stack: AsyncExitStack) -> None:
     for target in targets.values():
         stack.push_async_callback(target.aclose)
     keep = Keep([target.fields for target in targets.values()])
-    services.planday = _planday(services, stack, keep)
-    services.targets = targets
+    planday = services.errands.planday = _planday(services, stack, keep)
+    services.errands.targets = targets
     lanes = tuple(
         Lane(
             target=name,
@@ -384,11 +298,11 @@ async def _add_worker_part(services: Services, stack: AsyncExitStack) -> None:
         )
         for name, target in targets.items()
     )
-    line = Line(planday=services.planday, router=Router(settings.targets), targets=targets, lanes=lanes)
+    line = Line(planday=planday, router=Router(settings.targets), targets=targets, lanes=lanes)
     services._pipeline = Pipeline(services.store, line, services.outside)
     services.feeds = Feeds(
         settings.portals,
-        planday=services.planday,
+        planday=planday,
         store=_feed_store(services),
         intake=services.intake,
         locks=services.shared,

@@ -244,7 +244,7 @@ class WorkerProcess:
         await self._services.replays.run(plan, stopping=self._stopping)
 
     async def _errand(self, _context: dict[Any, Any], errand: str, kind: str, name: str) -> None:
-        await self._services.run_errand(errand, kind, name)
+        await self._services.errands.run(errand, kind, name)
 
     async def _live_drains(self) -> int:
         _, drains = await self._services.store.live(now=self._services.clock())

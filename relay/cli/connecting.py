@@ -42,7 +42,7 @@ def set_token(
     async def enter(services: Services) -> dict[str, Any]:
         services.telemetry.hide(token)
         try:
-            await services.set_token(name, token)
+            await services.errands.set_token(name, token)
         except (AuthorizationLost, WrongPortal) as error:
             return {"ok": False, "portal": name, "error": str(error)}
         return {"ok": True, "portal": name, "id": services.settings.portals[name].id, **await _missing(services, name)}
@@ -97,7 +97,7 @@ def connect(
 async def _missing(services: Services, name: str) -> dict[str, Any]:
     """The scopes that the app lacks, as far as Planday answers; the token is in force whatever it says."""
     try:
-        return {"missing": (await services.check_portal(name))["missing"]}
+        return {"missing": (await services.errands.check_portal(name))["missing"]}
     except (AuthorizationLost, WrongPortal, PlandayUnavailable):
         return {"missing": []}
 

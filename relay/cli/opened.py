@@ -54,7 +54,7 @@ def here_or_errand(kind: str, name: str, here: Callable[[Services], Awaitable[di
     try:
         settings("worker")
     except ConfigError:
-        answer = ask(lambda services: services.errand(kind, name))
+        answer = ask(lambda services: services.errands.ask(kind, name))
         if "error" in answer:
             raise (NotFoundError if answer.get("missing") is True else RelayError)(answer["error"]) from None
         return answer

@@ -117,7 +117,7 @@ def _checked(name: str) -> dict[str, Any]:
 async def checked(services: Services, name: str) -> dict[str, Any]:
     """What Planday says of one portal; a dead authorisation is a finding, no answer at all is one too."""
     try:
-        return await services.check_portal(name)
+        return await services.errands.check_portal(name)
     except WrongPortal as error:
         remedy = f"give portals.{name} the token of the portal whose id it names"
         return {"ok": False, "name": name, "error": str(error), "remedy": remedy}

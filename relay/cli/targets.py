@@ -64,7 +64,7 @@ def try_(name: Name, as_json: out.AsJson = False) -> None:
     Example:
       relay targets test ops-slack
     """
-    answer = opened.here_or_errand("target", name, lambda services: services.test_target(name))
+    answer = opened.here_or_errand("target", name, lambda services: services.errands.test_target(name))
     if as_json:
         out.json_out(answer)
     else:

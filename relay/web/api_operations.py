@@ -158,7 +158,7 @@ async def _errand(services: Services, kind: str, name: str) -> Response:
     workers, _ = await services.store.live(now=services.clock())
     if not workers:
         raise RefusedError("no worker is running, and only a worker holds what this needs: start `relay worker`")
-    answer = await services.errand(kind, name)
+    answer = await services.errands.ask(kind, name)
     if answer.get("missing") is True:
         raise NotFoundError(str(answer["error"]))
     return json_answer(answer)

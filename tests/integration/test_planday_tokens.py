@@ -435,11 +435,11 @@ async def test_a_check_through_the_services_is_a_finding(world: World, redis_ser
         services = web.services
         assert await services.portal_states() == {"bistro": "untried"}
         await look(world, world.planday())
-        services.planday = world.planday()
-        answer: Mapping[str, Any] = await services.check_portal("bistro")
+        services.errands.planday = world.planday()
+        answer: Mapping[str, Any] = await services.errands.check_portal("bistro")
         assert (answer["ok"], "error" in answer, answer["note"]) == (True, False, None)
-        services.planday = world.planday(token=WRONG)
-        answer = await services.check_portal("bistro")
+        services.errands.planday = world.planday(token=WRONG)
+        answer = await services.errands.check_portal("bistro")
         assert answer["ok"] is False
         assert answer["error"].startswith("portal bistro: the token in this configuration does not work")
         assert WRONG not in json.dumps(answer)

@@ -61,8 +61,8 @@ async def worked(world: World, redis_server: str, planday: Planday) -> list[Any]
         function, args = (found := jobs.deserialize(await client.get(f"arq:job:{job.decode()}")))["f"], found["a"]
         assert function == jobs.ERRAND
         await client.delete(f"arq:job:{job.decode()}")
-        worker.services.planday = planday
-        await worker.services.run_errand(*args)
+        worker.services.errands.planday = planday
+        await worker.services.errands.run(*args)
         return list(args)
 
 

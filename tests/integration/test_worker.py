@@ -199,9 +199,9 @@ async def test_a_replay_that_lost_its_worker_is_taken_up_by_the_sweep(world: Wor
 async def test_errands_are_done_by_the_worker_that_holds_the_secrets(world: World) -> None:
     """A test of a target goes out from the worker, and its answer comes back to whoever asked."""
     async with world.working():
-        answered = await world.services.errand("target", "hours")
+        answered = await world.services.errands.ask("target", "hours")
         assert (answered["ok"], answered["outcome"], answered["status"]) == (True, "delivered", 202)
-        unknown = await world.services.errand("target", "nobody")
+        unknown = await world.services.errands.ask("target", "nobody")
         assert (unknown["ok"], unknown["missing"]) == (False, True)
     assert world.server.received[-1].header("webhook-signature")
 

@@ -34,7 +34,7 @@ LEAVES = (
     *("routing", "retry", "telemetry", "explain", "catalog"),
 )
 EDGES = ("store", "planday", "targets", "messages", "http", "jobs")
-SPINE = ("pipeline", "composing", "consent", "feed", "replay", "drain", "desk")
+SPINE = ("pipeline", "composing", "consent", "feed", "replay", "drain", "desk", "errands")
 # What the store answers and is asked with: plain records, without the store itself.
 STORE_RECORDS = ("store.reading", "store.shelf")
 
@@ -72,6 +72,7 @@ ROOMS: dict[str, Room] = {
     "drain": Room(ours=(*LEAVES, *EDGES, "pipeline"), theirs=("pydantic_core",)),
     "replay": Room(ours=(*LEAVES, *EDGES, "pipeline"), theirs=("pydantic_core",)),
     "desk": Room(ours=(*LEAVES, *EDGES, "pipeline"), theirs=("pydantic_core",)),
+    "errands": Room(ours=(*LEAVES, *EDGES, "composing"), theirs=("pydantic_core",)),
     # Wiring
     "services": Room(ours=(*LEAVES, *EDGES, *SPINE, "__version__"), theirs=("pydantic_core", "uvloop")),
     # Entrances: parse, one call, answer

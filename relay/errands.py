@@ -1,0 +1,134 @@
+"""Errands: what only a worker can do, because only it holds the secrets; another process asks, some worker answers."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pydantic_core
+
+from relay import jobs
+from relay.composing import sample_envelope
+from relay.errors import NotFoundError, RefusedError, RelayError
+from relay.planday.enrich import Planday
+from relay.settings import Settings
+from relay.store.client import command, connect
+from relay.store.keys import Keys
+from relay.store.store import Store
+from relay.targets import Sending, Target
+
+_LIFE = 60
+PATIENCE = 25.0
+"""How long whoever asks waits for an answer, in seconds."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Errands:
+    """Asks for errands and runs them; `targets` and `planday` are there in a worker only."""
+
+    settings: Settings
+    url: str
+    keys: Keys
+    jobs: jobs.Jobs
+    arq: Any
+    store: Store
+    clock: Callable[[], float]
+    planday: Planday | None = None
+    targets: Mapping[str, Target] = field(default_factory=dict)
+
+    async def ask(self, kind: str, name: str, *, secret: str | None = None) -> dict[str, Any]:
+        """Have a worker test a target, check or connect a portal; raises RefusedError when none answers in time.
+
+        `secret` goes beside the job, for a minute and one reader.
+        """
+        errand = secrets.token_hex(8)
+        if secret is not None:
+            await command(self.store.client, "SET", f"{self.keys.errand(errand)}:in", secret, "EX", _LIFE)
+        await jobs.enqueue(self.arq, self.jobs, jobs.ERRAND, errand, kind, name)
+        client = connect(self.url, socket_timeout=PATIENCE + 5, max_connections=1)
+        try:
+            answer = await command(client, "BLPOP", self.keys.errand(errand), PATIENCE)
+        finally:
+            await client.aclose()
+        if answer is None:
+            raise RefusedError(f"no worker answered within {PATIENCE:g} s: is one running? Nothing was changed")
+        return dict(pydantic_core.from_json(answer[1]))
+
+    async def run(self, errand: str, kind: str, name: str) -> None:
+        """Do an errand and leave its answer for whoever waits."""
+        try:
+            match kind:
+                case "target":
+                    answer = await self.test_target(name)
+                case "connect":
+                    handed = await command(self.store.client, "GETDEL", f"{self.keys.errand(errand)}:in")
+                    redirect_uri, _, code = (handed or b"").decode().partition("\n")
+                    answer = await self.connect_portal(name, code, redirect_uri=redirect_uri)
+                case _:
+                    answer = await self.check_portal(name)
+        except RelayError as error:
+            answer = {"ok": False, "error": str(error), "missing": isinstance(error, NotFoundError)}
+        key = self.keys.errand(errand)
+        await command(self.store.client, "RPUSH", key, pydantic_core.to_json(answer))
+        await command(self.store.client, "EXPIRE", key, _LIFE)
+
+    async def test_target(self, name: str) -> dict[str, Any]:
+        """Send a `relay.test` event to one target, past all queues, and say what came of it."""
+        target = self._target(name)
+        now = self.clock()
+        envelope = sample_envelope(now, portal=next((one.id for one in self.settings.portals.values()), 1))
+        sending = Sending(event_id=envelope["id"], target=name, attempt=1, envelope=envelope, now=now)
+        preview = target.preview(sending)
+        result = await target.send(sending)
+        return {
+            "ok": result.outcome == "delivered",
+            "target": name,
+            "outcome": result.outcome.value,
+            "reason": result.reason,
+            "status": result.status,
+            "request": {
+                "method": preview.method,
+                "url": preview.url,
+                "headers": dict(preview.headers),
+                "body": preview.body,
+            },
+            "answer": {"headers": dict(result.response_headers), "excerpt": result.excerpt},
+        }
+
+    async def check_portal(self, name: str) -> dict[str, Any]:
+        """Ask Planday whether a portal's authorisation works and what it may read.
+
+        `error` says that the configured token does not work though the stored one does.
+        """
+        found = await self.portal_side(name).check(name)
+        answer = {
+            "feeds": list(self.settings.portals[name].feeds),
+            "ok": not found.missing and found.problem is None,
+            **asdict(found),
+            "missing": list(found.missing),
+            "note": found.note,
+        }
+        return answer if found.problem is None else {**answer, "error": f"portal {name}: {found.problem}"}
+
+    async def connect_portal(self, name: str, code: str, *, redirect_uri: str) -> dict[str, Any]:
+        """Take what an administrator agreed to. Raises AuthorizationLost, WrongPortal, PlandayUnavailable."""
+        await self.portal_side(name).connect(name, code, redirect_uri=redirect_uri)
+        return {"ok": True, "portal": name}
+
+    async def set_token(self, name: str, refresh_token: str) -> None:
+        """Take a token that an operator entered. Raises AuthorizationLost, WrongPortal, PlandayUnavailable."""
+        await self.portal_side(name).set_token(name, refresh_token)
+
+    def portal_side(self, name: str) -> Planday:
+        """Planday, for a portal that is configured. Raises NotFoundError."""
+        if self.planday is None or name not in self.settings.portals:
+            raise NotFoundError(f"there is no portal {name}; there are {', '.join(self.settings.portals) or 'none'}")
+        return self.planday
+
+    def _target(self, name: str) -> Target:
+        target = self.targets.get(name)
+        if target is None:
+            raise NotFoundError(f"there is no target {name}; there are {', '.join(self.targets) or 'none'}")
+        return target
