@@ -7,15 +7,13 @@ from collections.abc import Collection
 
 from relay import telemetry
 from relay.errors import NotFoundError, RefusedError
-from relay.events import DeliveryState, EventRecord, EventState
+from relay.events import Delivery, DeliveryState, EventRecord, EventState
 from relay.explain import Ahead, Around, explain
 from relay.pipeline import Outside
 from relay.store.reading import Reading
 from relay.store.store import Store
 
 _OPENABLE = (DeliveryState.WAITING, DeliveryState.DEAD, DeliveryState.CANCELLED, DeliveryState.SUPERSEDED)
-# These go again only when a person says why: the target may have them.
-_WITH_REASON = (DeliveryState.PARKED,)
 _WITH_FORCE = (DeliveryState.DELIVERED,)
 
 
@@ -38,22 +36,23 @@ class Desk:
     async def retry(self, id_: str, target: str, *, by: str, reason: str = "", force: bool = False) -> DeliveryState:
         """Send one delivery again, now. The answer is WAITING, or SUPERSEDED where the target has a newer state.
 
-        Raises NotFoundError, or RefusedError: what is parked or forced needs a reason, what is delivered must be
-        forced, what is on the wire comes to its own end.
+        Raises NotFoundError, or RefusedError: what is delivered must be forced, with a reason; what is parked is
+        released or cancelled; what is on the wire comes to its own end.
         """
-        found = await self._reading.delivery(id_, target)
-        if target not in self._targets:
-            raise RefusedError(f"{target} is not in the configuration any more: nobody could send this")
+        found = await self._sendable(id_, target)
+        if found.state is DeliveryState.PARKED:
+            raise RefusedError(
+                f"this delivery is parked: look whether {target} has it, then release it (it has not) or cancel it"
+            )
         if found.state in _WITH_FORCE and not force:
             raise RefusedError(f"{target} has this event already: force it, with a reason, to send it once more")
-        if not reason and (force or found.state in _WITH_REASON):
-            what = "a forced retry" if force else "what is parked may have reached the target: a retry"
-            raise RefusedError(f"{what} needs a reason")
+        if force and not reason:
+            raise RefusedError("a forced retry needs a reason")
         state = await self._store.reopen(
             id_,
             target,
             now=self._outside.clock(),
-            states=(*_OPENABLE, *_WITH_REASON, *(_WITH_FORCE if force else ())),
+            states=(*_OPENABLE, *(_WITH_FORCE if force else ())),
             force=force,
             reason=f"retried by {by}" + (f": {reason}" if reason else ""),
         )
@@ -61,6 +60,31 @@ class Desk:
             telemetry.DeliverySettled(event=id_, target=target, state=state, reason=reason or "retried", by=by)
         )
         return state
+
+    async def release(self, id_: str, target: str, *, by: str, reason: str) -> None:
+        """Send a parked delivery again, under its own key: a person found that the target does not have it.
+
+        It goes out whatever was delivered since. Raises NotFoundError, or RefusedError when it is not parked, has no
+        reason, or its target is gone.
+        """
+        if not reason:
+            raise RefusedError("releasing needs a reason, such as how you know that the target does not have it")
+        found = await self._sendable(id_, target)
+        if found.state is not DeliveryState.PARKED:
+            raise RefusedError(f"this delivery is {found.state.value}, not parked: retry it instead")
+        said = f"released by {by}: {reason}"
+        await self._store.reopen(
+            id_, target, now=self._outside.clock(), states=(DeliveryState.PARKED,), force=True, reason=said
+        )
+        self._outside.record(
+            telemetry.DeliverySettled(event=id_, target=target, state="waiting", reason=f"released: {reason}", by=by)
+        )
+
+    async def _sendable(self, id_: str, target: str) -> Delivery:
+        found = await self._reading.delivery(id_, target)
+        if target not in self._targets:
+            raise RefusedError(f"{target} is not in the configuration any more: nobody could send this")
+        return found
 
     async def cancel(self, id_: str, target: str, *, by: str, reason: str) -> None:
         """Never send this delivery, or not again; what waits behind it goes on. Needs a reason.
@@ -112,5 +136,8 @@ class Desk:
             targets=self._targets,
             paused={name: row["paused"] for name, row in rows.items() if row["paused"] is not None},
             held={name: row["held_until"] for name, row in rows.items() if row["held_until"] is not None},
+            failing={
+                name: (row["breaker"]["since"], row["breaker"]["until"]) for name, row in rows.items() if row["breaker"]
+            },
             ahead=ahead,
         )

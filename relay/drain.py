@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +18,7 @@ from relay.errors import StoreError
 from relay.pipeline import Outside, Pipeline
 from relay.store.store import Store
 from relay.store.wake import WakeList
-from relay.store.work import Held
+from relay.store.work import Held, Holding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +32,9 @@ class Pace:
     lease: float = 10.0
     """How long its work stays its own without a sign of life."""
     events: int = 100
-    """Events under way at once."""
+    """Events of one portal under way at once."""
     deliveries: int = 200
-    """Deliveries under way at once."""
+    """Deliveries to one target under way at once."""
     idle: float = 2.0
     """Longest wait between two looks."""
 
@@ -80,6 +81,8 @@ class Drain:
         self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._held: dict[tuple[str, str], Held] = {}
+        self._events: Counter[str] = Counter()
+        self._deliveries: Counter[str] = Counter()
         self._ours_until: dict[Held, float] = {}
         self._turn = 0
         self._away = False
@@ -107,15 +110,8 @@ class Drain:
 
     async def _claim(self) -> float:
         """Take what fits; returns how long to wait before the next look, if nothing happens before."""
-        events = sum(1 for _, target in self._held if target == "")
-        free_events = max(self._pace.events - events, 0)
-        free_deliveries = max(self._pace.deliveries - (len(self._held) - events), 0)
-        if not free_events and not free_deliveries:
-            return self._pace.idle
         self._changed.clear()
-        # Each target comes first in turn, so that none starves when there is little room.
-        lanes = self._pipeline.lanes
-        self._turn = (self._turn + 1) % max(len(lanes), 1)
+        self._turn += 1
         try:
             if self._away:
                 # Leases ran out while the store was away. Ours first, and a moment for the other drains to do the same,
@@ -124,11 +120,13 @@ class Drain:
                 await self._outside.sleep(_AFTER_OUTAGE)
                 self._away = False
             claim = await self._store.claim(
-                lanes[self._turn :] + lanes[: self._turn],
+                self._pipeline.lanes,
                 now=self._outside.clock(),
                 lease=self._pace.lease,
-                most_events=free_events,
-                most_deliveries=free_deliveries,
+                most_events=self._pace.events,
+                most_deliveries=self._pace.deliveries,
+                holding=Holding(self._events, self._deliveries),
+                turn=self._turn,
             )
         except StoreError as error:
             self._away = True
@@ -140,23 +138,27 @@ class Drain:
         if claim.released_deliveries:
             self._outside.record(telemetry.LeaseReleased(kind="delivery", count=claim.released_deliveries))
         for event in claim.events:
-            self._start(Held(event.id, "", event.token), self._pipeline.process(event))
+            held = Held(event.id, "", event.token)
+            self._start(held, self._pipeline.process(event), self._events, event.portal)
         for delivery in claim.deliveries:
             held = Held(delivery.id, delivery.target, delivery.token)
             self._ours_until[held] = delivery.lease_until
-            self._start(held, self._pipeline.deliver(delivery, ours=partial(self._is_ours, held)))
+            work = self._pipeline.deliver(delivery, ours=partial(self._is_ours, held))
+            self._start(held, work, self._deliveries, delivery.target)
         if claim.next_due is None:
             return self._pace.idle
         return max(claim.next_due - self._outside.clock(), 0.0)
 
-    def _start(self, held: Held, work: Coroutine[None, None, None]) -> None:
+    def _start(self, held: Held, work: Coroutine[None, None, None], room: Counter[str], whose: str) -> None:
         key = (held.id, held.target)
+        room[whose] += 1
         self._held[key] = held
         task = asyncio.create_task(self._guarded(held, work))
         self._tasks.add(task)
 
         def ended(finished: asyncio.Task[None]) -> None:
             self._tasks.discard(finished)
+            room[whose] -= 1
             if self._held.get(key) is held:
                 del self._held[key]
             self._ours_until.pop(held, None)

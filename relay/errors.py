@@ -13,6 +13,7 @@ RelayError
 │   └── BadEnvelope        carries a pointer to each fault
 ├── StoreError             the store cannot do what is asked
 │   ├── StoreUnavailable   no answer in time, refused writes, or the connection broke
+│   │   └── StoreFull      no room for new events
 │   ├── StoreUnfit         this Redis must not be used (persistence, eviction, version, data format)
 │   └── BacklogFull        more events wait than the backlog limit allows
 ├── SendError              an outgoing call did not bring a usable answer
@@ -117,6 +118,12 @@ class StoreUnavailable(StoreError):
     """Redis did not answer within its limit, refused a write, or the connection broke on the way."""
 
     retry_after = 5.0
+
+
+class StoreFull(StoreUnavailable):
+    """Redis has no room for new events; what was accepted is worked on, and senders are asked to come back."""
+
+    retry_after = 60.0
 
 
 class StoreUnfit(StoreError):

@@ -31,6 +31,8 @@ class Around:
     targets: frozenset[str] = frozenset()
     paused: Mapping[str, str] = field(default_factory=dict)
     held: Mapping[str, float] = field(default_factory=dict)
+    failing: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Since when a target's breaker is open, and when it is probed next."""
     ahead: Mapping[str, Ahead] = field(default_factory=dict)
 
 
@@ -120,7 +122,7 @@ def _delivery(delivery: Delivery, attempts: Sequence[Attempt], around: Around) -
         case DeliveryState.PARKED:
             yield (
                 f"parked {updated}, and waits for a person: {_reason(delivery.reason)}. "
-                "Look at the target, then retry it with a reason or cancel it; later events of the same record wait."
+                "Look whether the target has it: if not, release it; if it has, cancel it. Later events of the same record wait."
             )
         case DeliveryState.CANCELLED:
             yield f"cancelled {updated}: {_reason(delivery.reason)}."
@@ -142,6 +144,12 @@ def _waiting(delivery: Delivery, attempts: Sequence[Attempt], around: Around) ->
     elif ahead := around.ahead.get(name):
         parked = " (parked: a person has to decide first)" if ahead.state == DeliveryState.PARKED else ""
         yield f"waits behind {ahead.event}{parked}: changes of one record go out one at a time, in order."
+    elif name in around.failing:
+        since, until = around.failing[name]
+        yield (
+            f"waits, because {name} has kept failing since {_when(since, now)[3:]}: one delivery at a time tries it, "
+            f"{f'the next {_when(until, now)}' if until > now else 'now'}. Waiting for that uses up no attempt."
+        )
     elif around.held.get(name, 0.0) > now:
         yield f"waits, because the target asked to be left alone; tried again {_when(around.held[name], now)}."
     elif delivery.due_at is not None and delivery.due_at > now:

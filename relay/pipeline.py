@@ -18,16 +18,18 @@ from relay import retry, telemetry
 from relay.composing import envelope_of, overtaken, span_of, version_of, without_sender_words
 from relay.errors import AuthorizationLost, BudgetSpent, PlandayUnavailable, StoreError, StoreUnavailable
 from relay.events import (
-    Attempt,
     Event,
     Outcome,
+    gives_way,
     opposites,
+    people_of,
 )
 from relay.fields import Keep, without_never
 from relay.planday.enrich import Enrichment
 from relay.routing import Router
+from relay.settling import settled_by
 from relay.store.store import Store
-from relay.store.work import Accepted, ClaimedDelivery, ClaimedEvent, Finished, Lane, Settled
+from relay.store.work import Accepted, ClaimedDelivery, ClaimedEvent, Finished, Kept, Lane, Settled
 from relay.targets import Result, Sending, Target
 
 Answer = TypeVar("Answer")
@@ -40,8 +42,6 @@ _SWEPT_AT_ONCE = 500
 _GONE_AFTER = 120.0
 # However much is under way, one line in so many seconds says that the store is away.
 _TROUBLE_EVERY = 1.0
-# A target that answers 429 or 503 with Retry-After is left alone as a whole for that long.
-_SLOWED_DOWN = (429, 503)
 
 
 class Enricher(Protocol):
@@ -67,16 +67,17 @@ class Intake:
         self._store = store
         self._outside = outside
 
-    async def accept(self, events: Sequence[Event]) -> list[Accepted]:
+    async def accept(self, events: Sequence[Event], *, urgent: bool = False) -> list[Accepted]:
         """Record events, all or none. Raises StoreUnavailable or BacklogFull; then a sender must come again.
 
+        What the relay tells of itself is `urgent`: it goes in however much waits.
         Class F in a sender's own data is not even stored (design.md, invariant 8).
         """
         events = [
             event if event.received is None else replace(event, received=without_never(event.received))
             for event in events
         ]
-        accepted = await self._store.accept(events, now=self._outside.clock())
+        accepted = await self._store.accept(events, now=self._outside.clock(), urgent=urgent)
         for event, one in zip(events, accepted, strict=True):
             self._outside.record(
                 telemetry.EventReceived(
@@ -170,6 +171,7 @@ class Pipeline:
         now = self._outside.clock()
         envelope = envelope_of(event, enrichment, sequence=claimed.sequence)
         routing = self._line.router.route(envelope)
+        people = people_of(envelope)
         keep = self._kept_for(routing.matched)
         keep.prune(envelope)
         finished = Finished(
@@ -184,9 +186,17 @@ class Pipeline:
             read_at=enrichment.fetched_at,
             undone=opposites(event.type),
             since=span_of(event),
+            latest=self._latest(event.type, routing.matched),
+            people=people,
+            department=str(envelope.get("departmentid", "")),
         )
         answer = await self._patiently(lambda: self._store.finish(finished, now=now))
         self._tell_finished(event, enrichment, routing.matched, answer, now - began)
+
+    def _latest(self, type_: str, matched: tuple[str, ...]) -> frozenset[str]:
+        """The targets at which an event of this type takes the place of an older one that still waits."""
+        targets = self._line.targets
+        return frozenset(name for name in matched if gives_way(type_) and not targets[name].settings.every_version)
 
     def _kept_for(self, matched: tuple[str, ...]) -> Keep:
         """What stays of an event: the union of what its targets may have (design.md, invariant 8).
@@ -259,7 +269,9 @@ class Pipeline:
         envelope: Mapping[str, Any] = pydantic_core.from_json(claimed.envelope)
         began = self._outside.clock()
         result = await self._send(target, claimed, envelope, began)
-        settled = self._decide(target, claimed, result, began)
+        settled = settled_by(
+            target, claimed, result, began=began, now=self._outside.clock(), jitter=self._outside.chance()
+        )
         kept = await self._patiently(lambda: self._store.settle(settled, now=self._outside.clock()))
         self._tell_settled(claimed, settled, str(envelope.get("type", "")), kept)
 
@@ -279,43 +291,9 @@ class Pipeline:
                 replay=claimed.replay,
                 envelope=envelope,
                 now=began,
+                salt=claimed.salt,
+                released=claimed.released,
             )
-        )
-
-    def _decide(self, target: Target, claimed: ClaimedDelivery, result: Result, began: float) -> Settled:
-        now = self._outside.clock()
-        decision = retry.decide(
-            result.outcome,
-            attempt=claimed.step,
-            policy=target.settings.retry,
-            now=now,
-            retry_after=result.retry_after,
-            dedupes=target.dedupes,
-            jitter=self._outside.chance(),
-        )
-        slowed = result.retry_after is not None and result.status in _SLOWED_DOWN
-        return Settled(
-            id=claimed.id,
-            target=claimed.target,
-            token=claimed.token,
-            state=decision.state,
-            reason=f"{result.reason}; {decision.reason}" if result.outcome is not Outcome.DELIVERED else "",
-            due_at=decision.at,
-            hold_until=now + min(result.retry_after or 0.0, retry.LONGEST_RETRY_AFTER) if slowed else None,
-            pause=result.reason if result.outcome is Outcome.TARGET_BROKEN else None,
-            attempt=Attempt(
-                number=claimed.attempt,
-                started_at=began,
-                ended_at=now,
-                outcome=result.outcome,
-                reason=result.reason,
-                status=result.status,
-                retry_at=decision.at,
-                replay=claimed.replay,
-                request_headers=result.request_headers,
-                response_headers=result.response_headers,
-                excerpt=result.excerpt,
-            ),
         )
 
     async def _patiently(self, write: Callable[[], Awaitable[Answer]]) -> Answer:
@@ -335,16 +313,16 @@ class Pipeline:
                 await self._outside.sleep(wait)
                 wait = min(wait * 2, 1.0)
 
-    def _tell_settled(self, claimed: ClaimedDelivery, settled: Settled, type_: str, kept: bool) -> None:
-        attempt = settled.attempt
-        self._outside.record(
+    def _tell_settled(self, claimed: ClaimedDelivery, settled: Settled, type_: str, kept: Kept) -> None:
+        attempt, record = settled.attempt, self._outside.record
+        record(
             telemetry.DeliveryAttempted(
                 event=claimed.id,
                 target=claimed.target,
                 type=type_,
                 attempt=attempt.number,
                 outcome=attempt.outcome.value,
-                state=settled.state.value if kept else "lost",
+                state=settled.state.value if kept != "lost" else "lost",
                 seconds=attempt.ended_at - attempt.started_at,
                 status=attempt.status,
                 reason=attempt.reason,
@@ -353,8 +331,12 @@ class Pipeline:
                 lag=attempt.ended_at - claimed.accepted_at,
             )
         )
-        if kept and settled.pause is not None:
-            self._outside.record(telemetry.TargetPaused(target=claimed.target, reason=settled.pause, by="relay"))
+        if kept != "lost" and settled.pause is not None:
+            record(telemetry.TargetPaused(target=claimed.target, reason=settled.pause, by="relay"))
+        if kept == "opened":
+            record(telemetry.TargetFailing(target=claimed.target, reason=attempt.reason))
+        elif kept == "closed":
+            record(telemetry.TargetRecovered(target=claimed.target))
 
     # Sweep -----------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from relay.events import DeliveryState, Outcome
 from relay.settings import Retry
@@ -58,8 +59,25 @@ def decide(
         case Outcome.UNKNOWN if not dedupes:
             reason = "it may have been delivered, and the target would not recognise a repeat: a person must decide"
             return Decision(DeliveryState.PARKED, None, reason)
+        case Outcome.HELD:
+            return Decision(DeliveryState.PARKED, None, "nothing was sent: a person must decide")
         case Outcome.RETRY | Outcome.UNKNOWN:
             return _again(attempt=attempt, policy=policy, now=now, retry_after=retry_after, jitter=jitter)
+
+
+def verdict(outcome: Outcome, *, status: int | None, sent: bool) -> Literal["good", "bad", ""]:
+    """What an attempt says of the target itself, for its breaker; "" where it says nothing.
+
+    Who refuses one event works; who asks to be sent less (429) is neither well nor broken. `sent`: a request was made.
+    """
+    match outcome:
+        case Outcome.DELIVERED | Outcome.REJECTED if status is not None:
+            return "good"
+        case Outcome.UNKNOWN:
+            return "bad"
+        case Outcome.RETRY if sent and status != 429:
+            return "bad"
+    return ""
 
 
 def _again(*, attempt: int, policy: Retry, now: float, retry_after: float | None, jitter: float) -> Decision:

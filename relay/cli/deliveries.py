@@ -149,7 +149,7 @@ def retry(
     event: EventId,
     target: TargetName = None,
     force: Annotated[bool, typer.Option("--force", help="Also what was delivered, or is older than that.")] = False,
-    reason: Annotated[str, typer.Option(help="Why; needed for --force and for a parked delivery.")] = "",
+    reason: Annotated[str, typer.Option(help="Why; needed for --force.")] = "",
     as_json: out.AsJson = False,
 ) -> None:
     """Send a delivery again, now, with the same idempotency key.
@@ -196,6 +196,31 @@ def retry(
 
 
 @app.command()
+def release(
+    event: EventId,
+    target: Annotated[str | None, typer.Argument(metavar="TARGET", help="The target's name.")] = None,
+    *,
+    reason: Annotated[str, typer.Option(help="How you know that the target does not have it; it is kept.")],
+    as_json: out.AsJson = False,
+) -> None:
+    """Send a parked delivery again, with the same idempotency key: the target does not have it.
+
+    Look at its evidence first: relay deliveries show EVENT TARGET. If the target has it: relay deliveries cancel.
+
+    \b
+    Examples:
+      relay deliveries release evt_5a3c0f5f1b1e4d0c8a7b6c5d4e3f2a1b hours --reason 'payroll has no such line'
+    """
+    id_, wanted = _one(event, target, "release", reason)
+
+    async def let_go(services: Services) -> dict[str, Any]:
+        await services.desk.release(id_, wanted, by=opened.operator(), reason=reason)
+        return {"event": id_, "target": wanted, "state": DeliveryState.WAITING}
+
+    _print_ended(opened.ask(let_go), as_json=as_json)
+
+
+@app.command()
 def cancel(
     event: EventId,
     target: Annotated[str | None, typer.Argument(metavar="TARGET", help="The target's name.")] = None,
@@ -211,20 +236,29 @@ def cancel(
     Examples:
       relay deliveries cancel evt_5a3c0f5f1b1e4d0c8a7b6c5d4e3f2a1b hours --reason 'payroll has it'
     """
-    id_, _, named = event.partition(":")
-    wanted = target or named
-    if not wanted:
-        raise typer.BadParameter(
-            "name it too: relay deliveries cancel EVENT TARGET --reason '...'", param_hint="TARGET"
-        )
-    if not reason.strip():
-        raise typer.BadParameter("say why: it is kept with the delivery", param_hint="--reason")
+    id_, wanted = _one(event, target, "cancel", reason)
 
     async def end(services: Services) -> dict[str, Any]:
         await services.desk.cancel(id_, wanted, by=opened.operator(), reason=reason)
         return {"event": id_, "target": wanted, "state": DeliveryState.CANCELLED}
 
-    ended = opened.ask(end)
+    _print_ended(opened.ask(end), as_json=as_json)
+
+
+def _one(event: str, target: str | None, verb: str, reason: str) -> tuple[str, str]:
+    """Which delivery a person decides about, and that a reason was given."""
+    id_, _, named = event.partition(":")
+    wanted = target or named
+    if not wanted:
+        raise typer.BadParameter(
+            f"name it too: relay deliveries {verb} EVENT TARGET --reason '...'", param_hint="TARGET"
+        )
+    if not reason.strip():
+        raise typer.BadParameter("say why: it is kept with the delivery", param_hint="--reason")
+    return id_, wanted
+
+
+def _print_ended(ended: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         out.json_out(ended)
         return

@@ -15,14 +15,12 @@ NOT_BUILT: Mapping[str, Mapping[str, str]] = {
     "": {
         "init": "copy config/relay.example.toml to config/relay.toml",
         "listen": "give a target the local address, with allow_http and allow_networks",
-        "report": "`relay stats`, or `relay deliveries list --json`",
         "erase": "nothing is deleted in this release",
         "tokens": "the API takes one token, RELAY_ADMIN_TOKEN",
         "hash-password": "there are no users yet; the API takes RELAY_ADMIN_TOKEN",
         "reconcile": "`relay events list` and `relay replay plan`",
     },
     "events": {"tail": "`relay events list --since 5m`, or the log of `relay worker`"},
-    "deliveries": {"release": "`relay deliveries retry EVENT TARGET --reason ...`, or cancel"},
     "replay": {
         "pause": "`relay targets pause TARGET` holds what a running plan opens",
         "cancel": "`relay targets pause TARGET`, then `relay deliveries cancel` what must not go",

@@ -66,9 +66,9 @@ def print_stats(found: dict[str, Any]) -> None:
         sys.stdout.write("\n")
         columns = ("waiting", "sending", "delivered", "dead", "parked", "cancelled", "superseded")
         out.table(
-            ("target", *columns, "oldest", "paused"),
+            ("target", *columns, "oldest", "state"),
             (
-                (name, *(one[column] for column in columns), _seconds(one["oldest_waiting_seconds"]), one["paused"])
+                (name, *(one[column] for column in columns), _seconds(one["oldest_waiting_seconds"]), one["state"])
                 for name, one in found["targets"].items()
             ),
         )

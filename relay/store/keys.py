@@ -28,6 +28,10 @@ class Keys:
         """
         return f"{self.prefix}b:{event}"
 
+    def own_body(self, event: str, target: str) -> str:
+        """String (JSON): the envelope of one delivery that was read anew; otherwise it is the event's."""
+        return f"{self.prefix}b:{event}:{target}"
+
     def delivery(self, event: str, target: str) -> str:
         """Hash of small fields: one event with one target."""
         return f"{self.prefix}d:{event}:{target}"
@@ -51,13 +55,21 @@ class Keys:
         return f"{self.prefix}ld:{target}:{lane}"
 
     @property
-    def due_events(self) -> str:
-        """Sorted set: event id -> due time in ms, heads of event lanes that nobody works on."""
-        return f"{self.prefix}due:e"
+    def portals(self) -> str:
+        """Set: the id of every portal that ever had an event."""
+        return f"{self.prefix}portals"
+
+    def due_events(self, portal: int | str) -> str:
+        """Sorted set: event id -> due time in ms, heads of one portal's event lanes that nobody works on."""
+        return f"{self.prefix}due:e:{portal}"
 
     def due_deliveries(self, target: str) -> str:
         """Sorted set: event id -> due time in ms, heads of one target's lanes that nobody works on."""
         return f"{self.prefix}due:t:{target}"
+
+    def due_replays(self, target: str) -> str:
+        """Sorted set: event id -> due time in ms, the same for what a replay opened: served after what is new."""
+        return f"{self.prefix}due:r:{target}"
 
     @property
     def leased_events(self) -> str:
@@ -101,7 +113,7 @@ class Keys:
     # Targets -----------------------------------------------------------------------------------
 
     def target(self, target: str) -> str:
-        """Hash: a target's pause (by whom, why, since) and its hold (ms) after a Retry-After."""
+        """Hash: a target's pause (by whom, why, since), its hold (ms) after a Retry-After, and its breaker."""
         return f"{self.prefix}t:{target}"
 
     def rate(self, limiter: str) -> str:
@@ -122,6 +134,10 @@ class Keys:
     def deliveries_in(self, target: str, state: str) -> str:
         """Sorted set: event id -> accepted ms, one target's deliveries in one state."""
         return f"{self.prefix}ix:d:{target}:{state}"
+
+    def events_of(self, portal: int | str, employee: str) -> str:
+        """Sorted set: event id -> accepted ms, the events in which an employee occurs."""
+        return f"{self.prefix}ix:p:{portal}:{employee}"
 
     def entity_events(self, lane: str) -> str:
         """Sorted set: event id -> accepted ms, all events of one entity."""
@@ -144,8 +160,12 @@ class Keys:
         return f"{self.prefix}plan:{plan}"
 
     def plan_items(self, plan: str) -> str:
-        """List of "event:target": what a replay plan opens again, fixed when it was made."""
+        """List of "event:target:state:data": what a replay plan opens again, fixed when it was made."""
         return f"{self.prefix}plan:{plan}:items"
+
+    def plan_draft(self, plan: str, target: str) -> str:
+        """Sorted set: the items to one target of a plan that is being made, by accepted ms; expires."""
+        return f"{self.prefix}plan:{plan}:draft:{target}"
 
     def plan_lock(self, plan: str) -> str:
         """String: who runs a replay plan now; expires."""
@@ -155,6 +175,11 @@ class Keys:
     def plans(self) -> str:
         """Sorted set: plan id -> made at, ms."""
         return f"{self.prefix}plans"
+
+    @property
+    def plans_running(self) -> str:
+        """Set: the ids of replay plans that were started and have not ended."""
+        return f"{self.prefix}plans:running"
 
     def errand(self, errand: str) -> str:
         """List with one JSON: a worker's answer to something that only it can do; expires."""
@@ -168,6 +193,78 @@ class Keys:
     def format(self) -> str:
         """String: the version of this data format."""
         return f"{self.prefix}format"
+
+    # Retention, erasure, audit -------------------------------------------------------------------
+
+    @property
+    def audit(self) -> str:
+        """List of JSON, oldest first: every act of a person or a token. Only retention takes entries away."""
+        return f"{self.prefix}audit"
+
+    @property
+    def retention(self) -> str:
+        """Hash: how far the removal of parts of events has come, in ms of acceptance."""
+        return f"{self.prefix}retention"
+
+    def retention_late(self, part: str) -> str:
+        """Set of event ids: passed by the removal of a part while they still had work left."""
+        return f"{self.prefix}retention:late:{part}"
+
+    @property
+    def erased(self) -> str:
+        """Hash: keyed hash of (portal, employee) -> when that person was erased, in ms. The tombstones."""
+        return f"{self.prefix}erased"
+
+    @property
+    def erased_key(self) -> str:
+        """String: the key of these hashes, encrypted."""
+        return f"{self.prefix}erasedkey"
+
+    def erasure(self, erasure: str) -> str:
+        """Hash of JSON: one erasure, its progress and result; whom it is about only while it runs, and encrypted."""
+        return f"{self.prefix}erasure:{erasure}"
+
+    @property
+    def erasures(self) -> str:
+        """Sorted set: erasure id -> begun at, ms."""
+        return f"{self.prefix}erasures"
+
+    # Alerts ------------------------------------------------------------------------------------
+
+    @property
+    def alerts(self) -> str:
+        """Hash: incident -> its record (JSON), from its beginning to its end."""
+        return f"{self.prefix}alerts"
+
+    @property
+    def told(self) -> str:
+        """Sorted set, bounded: id of an event that told of an incident -> when, in ms."""
+        return f"{self.prefix}alerts:told"
+
+    @property
+    def turns(self) -> str:
+        """Hash: what one of all workers does every so often -> when the next turn is, in ms."""
+        return f"{self.prefix}alerts:turns"
+
+    @property
+    def seen_workers(self) -> str:
+        """Hash: worker incarnation -> when it was first seen alive, in ms."""
+        return f"{self.prefix}alerts:workers"
+
+    # What payroll targets have -------------------------------------------------------------------
+
+    def ledger(self, target: str, line: str) -> str:
+        """Hash: what one payroll target was sent of one line, both by keyed hashes; amounts encrypted. Expires."""
+        return f"{self.prefix}lg:{target}:{line}"
+
+    def ledger_of(self, portal: int | str, employee: str) -> str:
+        """Set of "target:line": the lines of one person whose content is kept, encrypted. Expires."""
+        return f"{self.prefix}lgp:{portal}:{employee}"
+
+    @property
+    def ledger_key(self) -> str:
+        """String: the key of the ledger's hashes and amounts, encrypted. Without it nobody knows what was sent."""
+        return f"{self.prefix}lgkey"
 
     # The change feed ---------------------------------------------------------------------------
 

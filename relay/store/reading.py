@@ -218,14 +218,14 @@ class Reading:
             pipe.hgetall(keys.counters)
             pipe.zcard(keys.open)
             pipe.zrange(keys.open, 0, 0, withscores=True)
-            pipe.zcard(keys.due_events)
+            pipe.smembers(keys.portals)
             pipe.zcard(keys.leased_events)
             pipe.zcount(keys.workers, ms(now), "+inf")
             pipe.zcount(keys.drains, ms(now), "+inf")
             pipe.llen(keys.quarantine)
             pipe.zcard(keys.events_in("dead"))
             pipe.info("memory")
-            totals, open_, oldest, due, leased, workers, drains, quarantine, dead, memory = await pipe.execute()
+            totals, open_, oldest, portals, leased, workers, drains, quarantine, dead, memory = await pipe.execute()
             pipe = self.client.pipeline(transaction=False)
             for target in targets:
                 for state in _LISTED:
@@ -233,22 +233,20 @@ class Reading:
                 pipe.zcard(keys.leased_deliveries(target))
                 pipe.zrange(keys.deliveries_in(target, "waiting"), 0, 0, withscores=True)
                 pipe.hgetall(keys.target(target))
+            for portal in portals:
+                pipe.zcard(keys.due_events(portal.decode()))
             answers = iter(await pipe.execute())
         per_target = {}
         for target in targets:
             row: dict[str, Any] = {state: next(answers) for state in _LISTED}
             row["sending"] = next(answers)
             row["oldest_waiting_seconds"] = _age(next(answers), now)
-            pause = {name.decode(): value.decode() for name, value in next(answers).items()}
-            row["paused"] = pause.get("paused")
-            hold = float(pause.get("hold", 0)) / 1000
-            row["held_until"] = hold if hold > now else None
-            per_target[target] = row
+            per_target[target] = row | _standing(next(answers), now)
         return {
             "totals": {name.decode(): int(value) for name, value in totals.items()},
             "open": open_,
             "oldest_open_seconds": _age(oldest, now),
-            "events_waiting": due,
+            "events_waiting": sum(answers),
             "events_in_work": leased,
             "events_dead": dead,
             "workers": workers,
@@ -265,6 +263,25 @@ _LISTED = ("waiting", "delivered", "dead", "parked", "cancelled", "superseded")
 def _indexed(state: DeliveryState) -> str:
     """The index that holds a state: what is on the wire stands among the waiting."""
     return "waiting" if state is DeliveryState.SENDING else state.value
+
+
+def _standing(raw: Mapping[bytes, bytes], now: float) -> dict[str, Any]:
+    """Whether a target is sent to, and if not, why: a pause, a hold, or its breaker. Times in seconds."""
+    found = {name.decode(): value.decode() for name, value in raw.items()}
+    hold = float(found.get("hold", 0)) / 1000
+    breaker = None
+    if "brk" in found:
+        since, until = float(found["brk_since"]) / 1000, float(found["until"]) / 1000
+        breaker = {"state": "probing" if found["brk"] == "half" else "open", "since": since, "until": until}
+    state = "paused" if "paused" in found else "failing" if breaker else "held" if hold > now else "open"
+    return {
+        "state": state,
+        "paused": found.get("paused"),
+        "paused_by": found.get("by"),
+        "paused_since": float(found["since"]) / 1000 if "since" in found else None,
+        "held_until": hold if hold > now else None,
+        "breaker": breaker,
+    }
 
 
 def _age(first: list[tuple[bytes, float]], now: float) -> float | None:
@@ -304,6 +321,7 @@ def _delivery(id_: str, target: str, raw: Mapping[bytes, bytes], sequence: int) 
         reason=text(b"why"),
         round=int(text(b"rd") or 1),
         replay=text(b"rp") or None,
+        salt=text(b"nk"),
     )
 
 

@@ -15,14 +15,31 @@ import redis.asyncio as aioredis
 from relay.errors import NotFoundError, RefusedError
 from relay.events import DeliveryState, Event, EventState
 from relay.store.client import GroupCommit, Scripts, command, translated
+from relay.store.headroom import Headroom
 from relay.store.keys import Keys
-from relay.store.work import Accepted, Body, Claim, ClaimedDelivery, ClaimedEvent, Finished, Held, Lane, Settled
+from relay.store.work import (
+    Accepted,
+    Body,
+    Claim,
+    ClaimedDelivery,
+    ClaimedEvent,
+    Finished,
+    Held,
+    Holding,
+    Kept,
+    Lane,
+    Settled,
+)
 
 # An entity that saw no event for this long starts its sequence anew.
 ENTITY_LIFE = 400 * 86400
 ATTEMPTS_KEPT = 25
 # So many workers in a row may die over one piece of work before it is taken out of the line.
 MOST_LOST_LEASES = 20
+_BREAKER = ("brk", "brk_since", "until", "trips", "probe", "fails", "win", "ok", "bad")
+_IN_THE_WAY = ("paused", "by", "since", "hold", *_BREAKER)
+_HOLDING_NOTHING = Holding()
+_NO_LIMIT = 2**52
 
 
 class Bell(Protocol):
@@ -51,33 +68,49 @@ class Store:
         backlog_limit: int,
         bell: Callable[[float], Bell],
         accept_patience: float | None = None,
+        memory_limit: int | None = None,
     ) -> None:
-        """`accept_patience`: how many seconds `accept` may take before it raises StoreUnavailable."""
+        """`accept_patience`: how many seconds `accept` may take before it raises StoreUnavailable.
+
+        `memory_limit`: the bytes from which on Redis takes no new events; see Headroom.
+        """
         self.client = client
         self.keys = keys
         self._bell = bell
         self._backlog_limit = backlog_limit
+        self._headroom = Headroom(client, limit=memory_limit)
         self._scripts = Scripts(client)
         self._accepts: GroupCommit[tuple[tuple[Event, ...], float], list[Accepted]] = GroupCommit(
             self._accept, patience=accept_patience
         )
+        self._urgent: GroupCommit[tuple[tuple[Event, ...], float], list[Accepted]] = GroupCommit(
+            self._accept_whatever_waits, patience=accept_patience
+        )
         self._finishes: GroupCommit[tuple[Finished, float], str] = GroupCommit(self._finish, insist=True)
-        self._settles: GroupCommit[tuple[Settled, float], bool] = GroupCommit(self._settle, insist=True)
+        self._settles: GroupCommit[tuple[Settled, float], Kept] = GroupCommit(self._settle, insist=True)
 
     # In ------------------------------------------------------------------------------------------
 
-    async def accept(self, events: Sequence[Event], *, now: float) -> list[Accepted]:
+    async def accept(self, events: Sequence[Event], *, now: float, urgent: bool = False) -> list[Accepted]:
         """Record events, all or none, each once; the answer says which were new.
 
-        Requests that arrive together share a round trip. Raises BacklogFull or StoreUnavailable; after the
-        latter the events may be stored or not, and handing them in again is safe.
+        Requests that arrive together share a round trip. Raises BacklogFull, StoreFull or StoreUnavailable; after the
+        last the events may be stored or not, and handing them in again is safe. `urgent`: however much waits, since
+        this tells of it.
         """
-        return await self._accepts.submit((tuple(events), now))
+        return await (self._urgent if urgent else self._accepts).submit((tuple(events), now))
 
     async def _accept(self, requests: Sequence[tuple[tuple[Event, ...], float]]) -> list[list[Accepted]]:
+        await self._headroom.demand(now=max(at for _, at in requests))
+        return await self._record(requests, limit=self._backlog_limit)
+
+    async def _accept_whatever_waits(self, requests: Sequence[tuple[tuple[Event, ...], float]]) -> list[list[Accepted]]:
+        return await self._record(requests, limit=_NO_LIMIT)
+
+    async def _record(self, requests: Sequence[tuple[tuple[Event, ...], float]], *, limit: int) -> list[list[Accepted]]:
         now = max(at for _, at in requests)
         bell = self._bell(now)
-        args: list[Any] = [self._backlog_limit, ENTITY_LIFE, bell.id, bell.blob, int(bell.life * 1000), self.keys.queue]
+        args: list[Any] = [limit, ENTITY_LIFE, bell.id, bell.blob, int(bell.life * 1000), self.keys.queue]
         for events, _ in requests:
             for event in events:
                 args += (event.id, event.lane, event.type, event.to_json())
@@ -93,47 +126,35 @@ class Store:
     # Work ----------------------------------------------------------------------------------------
 
     async def claim(
-        self, lanes: Sequence[Lane], *, now: float, lease: float, most_events: int, most_deliveries: int
+        self,
+        lanes: Sequence[Lane],
+        *,
+        now: float,
+        lease: float,
+        most_events: int,
+        most_deliveries: int,
+        holding: Holding = _HOLDING_NOTHING,
+        turn: int = 0,
     ) -> Claim:
-        """Take back expired leases, then lease what is due, within each target's concurrency and rate."""
-        args: list[Any] = [int(lease * 1000), most_events, most_deliveries, MOST_LOST_LEASES]
+        """Take back expired leases, then lease what is due, within each target's concurrency and rate.
+
+        At most `most_events` of one portal and `most_deliveries` of one target, with what the caller is `holding`.
+        """
+        args: list[Any] = [int(lease * 1000), most_events, most_deliveries, MOST_LOST_LEASES, turn]
+        args.append(len(holding.events))
+        for portal, count in holding.events.items():
+            args += (portal, count)
         for lane in lanes:
             interval = f"{1000 / lane.per_second:.3f}" if lane.per_second else 0
             args += (lane.target, lane.concurrency, interval, lane.burst, lane.limiter, int(lane.dedupes))
+            args.append(holding.deliveries.get(lane.target, 0))
         released_events, released, next_due, events, deliveries = await self._call("claim", now, *args)
         return Claim(
             released_events=released_events,
             released_deliveries=released,
             next_due=next_due / 1000 if next_due >= 0 else None,
-            events=tuple(
-                ClaimedEvent(
-                    id=id_.decode(),
-                    token=token,
-                    sequence=sequence,
-                    tries=tries,
-                    faults=faults,
-                    since=float(since) / 1000 if since else None,
-                    newest=float(newest) / 1000 if newest else None,
-                    record=Body.read(body).record,
-                )
-                for id_, token, sequence, tries, faults, since, body, newest in events
-            ),
-            deliveries=tuple(
-                ClaimedDelivery(
-                    id=id_.decode(),
-                    target=target.decode(),
-                    token=token,
-                    sequence=sequence,
-                    attempt=attempt,
-                    step=step,
-                    round=round_,
-                    replay=replay.decode() or None,
-                    envelope=Body.read(body).envelope or b"{}",
-                    accepted_at=float(at) / 1000,
-                    lease_until=now + lease,
-                )
-                for id_, target, token, sequence, attempt, step, round_, replay, body, at in deliveries
-            ),
+            events=tuple(_claimed_event(row) for row in events),
+            deliveries=tuple(_claimed_delivery(row, until=now + lease) for row in deliveries),
         )
 
     async def finish(self, finished: Finished, *, now: float) -> str:
@@ -147,7 +168,9 @@ class Store:
             args += (one.id, one.token, one.envelope, one.stripped or b"", int(one.strip), refusals, one.version or "")
             read_at = "0" if one.read_at is None else ms(one.read_at)
             since = "" if one.since is None else ms(one.since)
-            args += (" ".join(one.undone), read_at, since, len(one.targets), *one.targets)
+            args += (" ".join(one.undone), read_at, since, " ".join(one.people), one.department, len(one.targets))
+            for target in one.targets:
+                args += (target, int(target in one.latest))
         return [answer.decode() for answer in await self._call("route", max(now for _, now in batch), *args)]
 
     async def defer(
@@ -173,18 +196,26 @@ class Store:
         """Note that sending begins to a target that does not dedupe; False: somebody else holds it, do not send."""
         return bool(await self._call("begin", now, delivery.id, delivery.target, delivery.token))
 
-    async def settle(self, settled: Settled, *, now: float) -> bool:
-        """Record an attempt and what follows; False when the lease was taken over, and then nothing changed."""
+    async def settle(self, settled: Settled, *, now: float) -> Kept:
+        """Record an attempt and what follows; "lost" when the lease was taken over, and then nothing changed."""
         return await self._settles.submit((settled, now))
 
-    async def _settle(self, batch: Sequence[tuple[Settled, float]]) -> list[bool]:
+    async def _settle(self, batch: Sequence[tuple[Settled, float]]) -> list[Kept]:
         args: list[Any] = [ATTEMPTS_KEPT]
         for one, _ in batch:
             due = "" if one.due_at is None else ms(one.due_at)
             hold = "" if one.hold_until is None else ms(one.hold_until)
             args += (one.id, one.target, one.token, one.state.value, due, one.reason, one.attempt.to_json())
-            args += (hold, one.pause or "")
-        return [bool(answer) for answer in await self._call("settle", max(now for _, now in batch), *args)]
+            args += (
+                hold,
+                one.pause or "",
+                one.verdict,
+                one.breaker.failures,
+                one.breaker.sample,
+                one.breaker.share * 100,
+            )
+            args += (int(one.breaker.span * 1000), int(one.breaker.wait * 1000), int(one.breaker.longest * 1000))
+        return [answer.decode() for answer in await self._call("settle", max(now for _, now in batch), *args)]
 
     async def renew(self, held: Sequence[Held], *, now: float, lease: float) -> list[bool]:
         """Prolong leases; False for each that was taken over."""
@@ -249,8 +280,8 @@ class Store:
         await command(self.client, "HSET", self.keys.target(target), "paused", reason, "by", by, "since", ms(now))
 
     async def resume(self, target: str) -> bool:
-        """Send to a target again; False when it was not paused."""
-        gone = await command(self.client, "HDEL", self.keys.target(target), "paused", "by", "since", "hold")
+        """Send to a target again: ends a pause, a hold and an open breaker; False when there was none."""
+        gone = await command(self.client, "HDEL", self.keys.target(target), *_IN_THE_WAY)
         await self.wake()
         return bool(gone)
 
@@ -301,3 +332,37 @@ def _reopened(answer: Sequence[bytes], what: str, states: Sequence[str], done: s
         raise NotFoundError(f"there is no {what}")
     if answer[0] == b"refused":
         raise RefusedError(f"the {what} is {answer[1].decode()}; only {', '.join(states)} can be {done}")
+
+
+def _claimed_event(row: Sequence[Any]) -> ClaimedEvent:
+    id_, token, sequence, tries, faults, since, body, newest, portal = row
+    return ClaimedEvent(
+        id=id_.decode(),
+        token=token,
+        sequence=sequence,
+        tries=tries,
+        faults=faults,
+        since=float(since) / 1000 if since else None,
+        newest=float(newest) / 1000 if newest else None,
+        record=Body.read(body).record,
+        portal=portal.decode(),
+    )
+
+
+def _claimed_delivery(row: Sequence[Any], *, until: float) -> ClaimedDelivery:
+    id_, target, token, sequence, attempt, step, round_, replay, body, at, own, salt, released = row
+    return ClaimedDelivery(
+        id=id_.decode(),
+        target=target.decode(),
+        token=token,
+        sequence=sequence,
+        attempt=attempt,
+        step=step,
+        round=round_,
+        replay=replay.decode() or None,
+        envelope=own or Body.read(body).envelope or b"{}",
+        accepted_at=float(at) / 1000,
+        lease_until=until,
+        salt=salt.decode(),
+        released=bool(released),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from relay.events import Attempt, DeliveryState
 
@@ -27,6 +28,28 @@ class Lane:
     burst: int
     limiter: str
     dedupes: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerPolicy:
+    """When a target's breaker opens, and how long it stays so (docs/decisions/0015); times in seconds.
+
+    It opens after `failures` in a row, or when of at least `sample` calls within `span` the part `share` failed; it is
+    tried again after `wait`, which doubles with every failed probe up to `longest`.
+    """
+
+    failures: int
+    sample: int
+    share: float
+    span: float
+    wait: float
+    longest: float
+
+
+NO_BREAKER = BreakerPolicy(failures=1_000_000_000, sample=1_000_000_000, share=1.0, span=60.0, wait=1.0, longest=1.0)
+Verdict = Literal["good", "bad", ""]
+Kept = Literal["lost", "kept", "opened", "closed"]
+"""What became of a settled attempt: `lost` to another worker, or kept, and what the target's breaker did with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +81,7 @@ class ClaimedEvent:
     since: float | None
     record: bytes
     newest: float | None = None
+    portal: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +89,8 @@ class ClaimedDelivery:
     """A delivery under lease, with the enriched envelope that it is to send.
 
     `attempt` numbers the attempts of this round, those lost with their worker included; `step` leaves these out and
-    is its place in the retry schedule. `accepted_at` is when the event was accepted (seconds).
+    is its place in the retry schedule. `accepted_at` is when the event was accepted (seconds). `salt` makes another
+    idempotency key of it, where a person asked for that; `released`: a person says that the target does not have it.
     """
 
     id: str
@@ -79,6 +104,8 @@ class ClaimedDelivery:
     envelope: bytes
     accepted_at: float
     lease_until: float
+    salt: str = ""
+    released: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +126,8 @@ class Finished:
     `stripped` is the record without the sender's own words, None where there are none; it stays in place of the record
     when `strip` says so, and in any case when the event turns out to double another. `since` (seconds) is for what the
     feed found at the end of a span of time: an event of its type that was told within it is the same one, if what was
-    told last of the record is this very version.
+    told last of the record is this very version. At the targets in `latest` an older delivery of the same type that
+    still waits gives way to this one. `people` and `department` are Planday's ids, by which people look for events.
     """
 
     id: str
@@ -113,11 +141,14 @@ class Finished:
     read_at: float | None = None
     undone: tuple[str, ...] = ()
     since: float | None = None
+    latest: frozenset[str] = frozenset()
+    people: tuple[str, ...] = ()
+    department: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """A finished attempt and what follows from it."""
+    """A finished attempt and what follows from it; `verdict` is what it says of the target itself."""
 
     id: str
     target: str
@@ -128,6 +159,16 @@ class Settled:
     due_at: float | None = None
     hold_until: float | None = None
     pause: str | None = None
+    verdict: Verdict = ""
+    breaker: BreakerPolicy = NO_BREAKER
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """How much a drain has under way: events by portal id, deliveries by target."""
+
+    events: Mapping[str, int] = field(default_factory=dict)
+    deliveries: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,16 +50,18 @@ class Webhook(Target):
             raise Unrenderable("the event holds something that JSON cannot express") from None
 
     def headers(self, sending: Sending, body: bytes) -> dict[str, str]:
+        # What shall be taken as new must be new to receivers that go by the message's id, too.
+        message = f"{sending.event_id}_{sending.salt}" if sending.salt else sending.event_id
         try:
-            signature = self._signer.sign(message_id=sending.event_id, at=sending.now, body=body)
+            signature = self._signer.sign(message_id=message, at=sending.now, body=body)
         except ValueError:
             raise Unrenderable("the event's id cannot be signed") from None
         return {
             "content-type": CONTENT_TYPE,
-            "webhook-id": sending.event_id,
+            "webhook-id": message,
             "webhook-timestamp": str(int(sending.now)),
             "webhook-signature": signature,
-            "idempotency-key": idempotency_key(sending.event_id, self.name),
+            "idempotency-key": idempotency_key(sending.event_id, self.name, sending.salt),
             "planday-relay-attempt": str(sending.attempt),
             **({"planday-relay-replay": sending.replay} if sending.replay is not None else {}),
         }

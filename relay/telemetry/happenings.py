@@ -162,6 +162,27 @@ class TargetResumed(Happening):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TargetFailing(Happening):
+    """A target keeps failing: its breaker opened, nothing but probes is sent, its deliveries wait."""
+
+    title: ClassVar[str] = "target.failing"
+    target: str
+    reason: str
+
+    @property
+    def level(self) -> Level:
+        return "warning"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetRecovered(Happening):
+    """A probe of a failing target succeeded: its deliveries go on."""
+
+    title: ClassVar[str] = "target.recovered"
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlandayCalled(Happening):
     """One call of Planday's API or identity server. `endpoint` is a name such as `shift`, never a path."""
 
@@ -255,6 +276,64 @@ class ReplayProgress(Happening):
     plan: str
     done: int
     total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trimmed(Happening):
+    """Retention took away what is past its age: how many of each kind; `finished` False: more goes the next time."""
+
+    title: ClassVar[str] = "retention.trimmed"
+    removed: str
+    events: int
+    seconds: float
+    finished: bool = True
+
+    @property
+    def level(self) -> Level:
+        return "info" if self.removed else "debug"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erased(Happening):
+    """One person was erased; who it was is told nowhere."""
+
+    title: ClassVar[str] = "erasure.ended"
+    erasure: str
+    by: str
+    proven: bool
+    found: int = 0
+
+    @property
+    def level(self) -> Level:
+        return "info" if self.proven else "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentTold(Happening):
+    """An event tells that an incident began, grew, or is over."""
+
+    title: ClassVar[str] = "incident.told"
+    incident: str
+    type: str
+    event: str
+    over: bool
+    reason: str
+
+    @property
+    def level(self) -> Level:
+        return "info" if self.over else "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeartbeatFailed(Happening):
+    """The heartbeat's URL could not be called; told once until it works again."""
+
+    title: ClassVar[str] = "heartbeat.failed"
+    reason: str
+
+    @property
+    def level(self) -> Level:
+        return "warning"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

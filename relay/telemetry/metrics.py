@@ -28,10 +28,11 @@ GAUGES: Mapping[str, tuple[str, str | tuple[str, ...] | None]] = {
     "oldest_pending_seconds": ("Age of the oldest delivery that waits, per target.", "target"),
     "dead_letters": ("Deliveries that are dead, per target.", "target"),
     "parked": ("Deliveries that wait for a person, per target.", "target"),
-    "circuit_state": ("0 open for business, 1 held back, 2 paused, per target.", "target"),
+    "circuit_state": ("0 open for business, 1 held back, 2 paused, 3 left alone because it fails, per target.", "target"),
     "portal_authorised": ("1 the portal's token works, 0 it is dead; nothing before its first use.", "portal"),
     "planday_budget_left": ("Calls of Planday left, per portal and window (seconds).", ("portal", "window")),
     "planday_calls_recent": ("Calls of this minute and the one before, by what for.", ("portal", "purpose")),
+    "incident": ("Open incidents, per kind (`relay alerts` lists them).", "kind"),
     "open_events": ("Accepted events that have work left.", None),
     "workers": ("Worker processes with a fresh heartbeat.", None),
     "store_bytes": ("Memory that the store uses.", None),
@@ -74,8 +75,10 @@ class Metrics:
         self._replayed = self._counter("replay_items_total", "Replayed deliveries that came to an end.", "result")
         self._leases = self._counter("leases_released_total", "Work taken back from lost workers.", "kind")
         self._pauses = self._counter("target_pauses_total", "Pauses of targets.", "target")
+        self._opened = self._counter("target_breaker_opened_total", "Times that a target was left alone.", "target")
         self._trouble = self._counter("store_trouble_total", "Times that the store could not be used.")
         self._quarantined = self._counter("quarantined_total", "Signed bodies that cannot be read.", "source")
+        self._alerts = self._counter("alerts_total", "Events that told of incidents.", "type")
         self._faults = self._counter("own_faults_total", "Exceptions that nobody expected.")
         self._build = Gauge(f"{PREFIX}build_info", "What runs.", ("version", "role"), registry=self.registry)
 
@@ -115,10 +118,14 @@ class Metrics:
                 self._leases.labels(_name(kind)).inc(count)
             case happened.TargetPaused(target=target):
                 self._pauses.labels(_name(target)).inc()
+            case happened.TargetFailing(target=target):
+                self._opened.labels(_name(target)).inc()
             case happened.StoreTrouble():
                 self._trouble.inc()
             case happened.Quarantined(source=source):
                 self._quarantined.labels(_name(source)).inc()
+            case happened.IncidentTold(type=type_):
+                self._alerts.labels(self._type(type_)).inc()
             case happened.OwnFault():
                 self._faults.inc()
             case happened.ServiceStarted(role=role, version=version):

@@ -13,6 +13,7 @@ from starlette.routing import Mount, Route
 from relay.web import api_catalog as catalog
 from relay.web import api_events as events
 from relay.web import api_operations as operations
+from relay.web import api_report as report
 from relay.web.access import BearerOnly
 from relay.web.asking import json_answer, no_query
 from relay.web.openapi import document
@@ -26,6 +27,7 @@ ROUTES = (
     Route("/deliveries", events.list_deliveries),
     Route("/deliveries/{event}/{target}", no_query(events.show_delivery)),
     Route("/deliveries/{event}/{target}/retry", no_query(events.retry_delivery), methods=["POST"]),
+    Route("/deliveries/{event}/{target}/release", no_query(events.release_delivery), methods=["POST"]),
     Route("/deliveries/{event}/{target}/cancel", no_query(events.cancel_delivery), methods=["POST"]),
     Route("/replay/plans", no_query(operations.list_plans)),
     Route("/replay/plans", no_query(operations.make_plan), methods=["POST"]),
@@ -40,6 +42,8 @@ ROUTES = (
     Route("/quarantine", operations.list_quarantine),
     Route("/quarantine/{id}", no_query(operations.show_quarantined)),
     Route("/catalog", no_query(catalog.show_catalog)),
+    Route("/report", report.show_report),
+    Route("/report.csv", report.show_report_csv),
     Route("/stats", no_query(operations.stats)),
     Route("/config", no_query(operations.config)),
     Route("/version", no_query(operations.version)),

@@ -28,8 +28,8 @@ class Retry(BaseModel):
     reason: str = Field(default="", max_length=500)
 
 
-class Cancel(BaseModel):
-    """Body of a cancellation."""
+class Decision(BaseModel):
+    """Body of what a person decides of one delivery: to release or to cancel it."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -105,10 +105,19 @@ async def retry_delivery(request: Request) -> Response:
     return json_answer(shapes.delivery(await services.reading.delivery(event, target)))
 
 
+async def release_delivery(request: Request) -> Response:
+    """Send a parked delivery again: its target does not have it."""
+    services = services_of(request)
+    event, target = request.path_params["event"], request.path_params["target"]
+    wish = await body_of(request, Decision)
+    await services.desk.release(event, target, by=BY, reason=wish.reason)
+    return json_answer(shapes.delivery(await services.reading.delivery(event, target)))
+
+
 async def cancel_delivery(request: Request) -> Response:
     """Never send one delivery, or not again."""
     services = services_of(request)
     event, target = request.path_params["event"], request.path_params["target"]
-    wish = await body_of(request, Cancel)
+    wish = await body_of(request, Decision)
     await services.desk.cancel(event, target, by=BY, reason=wish.reason)
     return json_answer(shapes.delivery(await services.reading.delivery(event, target)))

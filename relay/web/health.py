@@ -18,7 +18,7 @@ from relay.web.access import check_bearer, token_of
 from relay.web.asking import json_answer, services_of
 
 _RETRY_AFTER = "5"
-_OPEN, _HELD, _PAUSED = 0.0, 1.0, 2.0
+_CIRCUIT = {"open": 0.0, "held": 1.0, "paused": 2.0, "failing": 3.0}
 
 
 async def healthz(_request: Request) -> Response:
@@ -106,7 +106,7 @@ async def _gauges(services: Services) -> telemetry.Gauges:
         "oldest_pending_seconds": {name: row["oldest_waiting_seconds"] or 0.0 for name, row in rows.items()},
         "dead_letters": {name: row["dead"] for name, row in rows.items()},
         "parked": {name: row["parked"] for name, row in rows.items()},
-        "circuit_state": {name: _circuit(row) for name, row in rows.items()},
+        "circuit_state": {name: _CIRCUIT[row["state"]] for name, row in rows.items()},
         "portal_authorised": {name: float(state == "ok") for name, state in portals.items() if state != "untried"},
         "planday_budget_left": {
             (name, str(row["window"])): row["left"] for name, budget in budgets.items() for row in budget["windows"]
@@ -119,12 +119,6 @@ async def _gauges(services: Services) -> telemetry.Gauges:
         "quarantine_bodies": stats["quarantine"],
         "store_bytes": stats["store_bytes"] or 0,
     }
-
-
-def _circuit(row: Mapping[str, Any]) -> float:
-    if row["paused"] is not None:
-        return _PAUSED
-    return _OPEN if row["held_until"] is None else _HELD
 
 
 def _is_open(settings: Settings) -> bool:

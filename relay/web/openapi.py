@@ -64,9 +64,14 @@ def _paths() -> Json:
                 "events", "Send one delivery again", "Delivery", _path("event"), _path("target"), body="Retry"
             )
         },
+        f"{api}/deliveries/{{event}}/{{target}}/release": {
+            "post": _post(
+                "events", "Send a parked delivery again", "Delivery", _path("event"), _path("target"), body="Decision"
+            )
+        },
         f"{api}/deliveries/{{event}}/{{target}}/cancel": {
             "post": _post(
-                "events", "Never send one delivery", "Delivery", _path("event"), _path("target"), body="Cancel"
+                "events", "Never send one delivery", "Delivery", _path("event"), _path("target"), body="Decision"
             )
         },
         f"{api}/replay/plans": {

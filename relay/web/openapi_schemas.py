@@ -80,6 +80,14 @@ _QUARANTINED: Json = {
     "content_type": _TEXT,
     "characters": _COUNT,
 }
+_STANDING: dict[str, Any] = {
+    "state": _choice("open", "held", "failing", "paused"),
+    "paused": _maybe(_TEXT),
+    "paused_by": _maybe(_TEXT),
+    "paused_since": _maybe(_TIME),
+    "held_until": _maybe(_TIME),
+    "breaker": _maybe(_object({"state": _choice("open", "probing"), "since": _TIME, "until": _TIME})),
+}
 _TARGET_COUNTS: Json = {
     **dict.fromkeys(("waiting", "sending", "delivered", "dead", "parked", "cancelled", "superseded"), _COUNT),
     "oldest_waiting_seconds": _maybe(_NUMBER),
@@ -175,11 +183,12 @@ SCHEMAS: Json = {
     "Retry": _object(
         {"force": _FLAG, "reason": _REASON},
         optional=("force", "reason"),
-        says="What is parked or delivered needs a reason; what is delivered, or older than what was, `force` too.",
+        says="What is delivered, or older than what was, needs `force` and a reason; what is parked is released.",
     ),
-    "Cancel": _object(
+    "Decision": _object(
         {"reason": _REASON},
-        says="A waiting, parked or dead delivery ends as cancelled; what waits behind it goes on. Needs a reason.",
+        says="A parked delivery is sent again, because the target does not have it; or a waiting, parked or dead one "
+        "ends as cancelled, and what waits behind it goes on. The reason is kept.",
     ),
     # Replay ----------------------------------------------------------------------------------------
     "PlanRequest": _object(
@@ -232,9 +241,7 @@ SCHEMAS: Json = {
             "url": _TEXT,
             "events": _list(_TEXT),
             "dedupes": _FLAG,
-            "state": _choice("open", "held", "paused"),
-            "paused": _maybe(_TEXT),
-            "held_until": _maybe(_TIME),
+            **_STANDING,
             "deliveries": _object(_TARGET_COUNTS),
         }
     ),
@@ -288,9 +295,7 @@ SCHEMAS: Json = {
             "portals": _AUTHORISATIONS,
             "targets": {
                 "type": "object",
-                "additionalProperties": _object(
-                    {**_TARGET_COUNTS, "paused": _maybe(_TEXT), "held_until": _maybe(_TIME)}
-                ),
+                "additionalProperties": _object({**_TARGET_COUNTS, **_STANDING}),
             },
         },
     ),

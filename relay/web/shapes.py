@@ -70,7 +70,7 @@ def delivery(one: Delivery) -> dict[str, Any]:
         "sequence": one.sequence,
         "updated_at": rfc3339(one.updated_at),
         "due_at": _instant(one.due_at),
-        "idempotency_key": idempotency_key(one.event, one.target),
+        "idempotency_key": idempotency_key(one.event, one.target, one.salt),
     }
 
 
@@ -115,24 +115,37 @@ def plan(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 def target(name: str, settings: Target, row: Mapping[str, Any]) -> dict[str, Any]:
     """A target, its settings that matter to an operator, and where it stands now."""
-    state = "paused" if row["paused"] is not None else "held" if row["held_until"] is not None else "open"
-    counts = {key: value for key, value in row.items() if key not in ("paused", "held_until")}
     return {
         "name": name,
         "type": settings.type,
         "url": settings.url.shown(),
         "events": list(settings.events),
         "dedupes": settings.dedupes,
-        "state": state,
+        **_standing(row),
+        "deliveries": {key: value for key, value in row.items() if key not in _STANDING},
+    }
+
+
+_STANDING = ("state", "paused", "paused_by", "paused_since", "held_until", "breaker")
+
+
+def _standing(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Whether a target is sent to, and why not."""
+    breaker = row["breaker"]
+    return {
+        "state": row["state"],
         "paused": row["paused"],
+        "paused_by": row["paused_by"],
+        "paused_since": _instant(row["paused_since"]),
         "held_until": _instant(row["held_until"]),
-        "deliveries": counts,
+        "breaker": breaker
+        and {"state": breaker["state"], "since": _instant(breaker["since"]), "until": _instant(breaker["until"])},
     }
 
 
 def stats(found: Mapping[str, Any], *, portals: Mapping[str, str]) -> dict[str, Any]:
     """The totals as the store tells them, and whether each portal's authorisation works."""
-    rows = {name: {**row, "held_until": _instant(row["held_until"])} for name, row in found["targets"].items()}
+    rows = {name: {**row, **_standing(row)} for name, row in found["targets"].items()}
     return {**found, "portals": dict(portals), "targets": rows}
 
 

@@ -23,6 +23,7 @@ from relay.store.work import Claim, ClaimedDelivery, ClaimedEvent, Finished, Hel
 from tests.servers import Server, silent
 
 T0 = 1_790_000_000.0
+PORTAL = 4100001
 LEASE = 10.0
 
 
@@ -49,7 +50,7 @@ class Bench:
             source="test",
             sender_id=sender_id,
             type=type_,
-            portal=4100001,
+            portal=PORTAL,
             entity="shift",
             entity_id=entity_id,
             received_at=T0,
@@ -67,6 +68,7 @@ class Bench:
         now: float = T0,
         version: str | None = None,
         undone: Sequence[str] = (),
+        latest: Sequence[str] = (),
     ) -> str:
         return await self.store.finish(
             Finished(
@@ -76,6 +78,7 @@ class Bench:
                 targets=targets,
                 version=version,
                 undone=tuple(undone),
+                latest=frozenset(latest),
             ),
             now=now,
         )
@@ -90,7 +93,7 @@ class Bench:
     ) -> bool:
         outcome = Outcome.DELIVERED if state is DeliveryState.DELIVERED else Outcome.RETRY
         attempt = Attempt(number=claimed.attempt, started_at=now, ended_at=now, outcome=outcome, reason="test")
-        return await self.store.settle(
+        kept = await self.store.settle(
             Settled(
                 id=claimed.id,
                 target=claimed.target,
@@ -102,6 +105,7 @@ class Bench:
             ),
             now=now,
         )
+        return kept != "lost"
 
     async def served(self, *targets: str, now: float = T0) -> None:
         await self.store.heartbeat(now=now, life=15, worker="w", serves=targets)
@@ -226,7 +230,7 @@ async def test_a_connection_that_breaks_is_an_error_whether_the_event_was_stored
     event = bench.event()
     async with Cut(redis_server) as cut:
         store = Bench(connect(cut.url, socket_timeout=1.0), bench.keys.prefix)
-        await store.client.ping()
+        await store.store.accept([], now=T0)  # it has looked whether there is room
         cut.now = lost
         with pytest.raises(StoreUnavailable):
             await store.store.accept([event], now=T0)
@@ -718,7 +722,7 @@ async def test_the_sweep_finds_work_that_nobody_would_find(bench: Bench) -> None
     held = deliveries[0]
     await bench.settle(deliveries[1], DeliveryState.WAITING, due=T0)
     await bench.client.delete(
-        bench.keys.due_events,
+        bench.keys.due_events(PORTAL),
         bench.keys.due_deliveries("hours"),
         bench.keys.event_lane(events[2].lane),
         bench.keys.delivery_lane(events[1].lane, "hours"),
@@ -755,7 +759,7 @@ async def test_deliveries_of_a_vanished_target_are_parked_after_a_grace(bench: B
 async def test_a_long_sweep_comes_round_to_every_event(bench: Bench) -> None:
     """A bounded sweep goes on where it stood, also through events that were accepted at one and the same time."""
     await bench.store.accept([bench.event(str(n)) for n in range(25)], now=T0)
-    await bench.client.delete(bench.keys.due_events)
+    await bench.client.delete(bench.keys.due_events(PORTAL))
     rank, repaired = 0, 0
     while rank >= 0:
         found, _, rank = await bench.store.sweep(now=T0 + 99, rank=rank, grace=60, most=10)
@@ -820,7 +824,7 @@ async def test_a_strange_cursor_is_refused(bench: Bench) -> None:
 
 async def test_redis_errors_do_not_leak(bench: Bench) -> None:
     """Whatever redis-py raises becomes an error of ours."""
-    await bench.client.set(bench.keys.due_events, "not a sorted set")
+    await bench.client.set(bench.keys.leased_events, "not a sorted set")
     with pytest.raises(Exception) as caught:
         await bench.claim()
     assert not isinstance(caught.value, RedisError)

@@ -269,7 +269,7 @@ async def test_a_delivery_is_explained_in_every_state(bench: Bench) -> None:
     later = (await bench.send(thin(1, id="later"))).json()["events"][0]["id"]
     await bench.routed("hours")
     assert f"waits behind {event} (parked: a person has to decide first)" in await bench.explanation(later)
-    await bench.post(f"/deliveries/{event}/hours/retry", {"reason": "the target does not have it"})
+    await bench.post(f"/deliveries/{event}/hours/release", {"reason": "the target does not have it"})
     await bench.settled("hours", DeliveryState.DEAD)
     assert "Given up" in await bench.explanation(event)
     await bench.settled("hours", DeliveryState.DELIVERED)
@@ -319,10 +319,12 @@ async def test_what_the_target_may_have_needs_a_reason(bench: Bench) -> None:
     event = await bench.accepted(1)
     await bench.routed("hours")
     await bench.settled("hours", DeliveryState.PARKED)
-    retry = f"/deliveries/{event}/hours/retry"
+    retry, release = f"/deliveries/{event}/hours/retry", f"/deliveries/{event}/hours/release"
     problem(await bench.post(retry), 409, "refused")
-    problem(await bench.post(retry, {"force": True}), 409, "refused")
-    shown(await bench.post(retry, {"reason": "asked them, they do not have it"}), "Delivery")
+    problem(await bench.post(retry, {"force": True, "reason": "again"}), 409, "refused")
+    problem(await bench.post(release), 422, "body")
+    shown(await bench.post(release, {"reason": "asked them, they do not have it"}), "Delivery")
+    problem(await bench.post(release, {"reason": "once more"}), 409, "refused")
     await bench.settled("hours", DeliveryState.DELIVERED)
     problem(await bench.post(retry, {"reason": "again"}), 409, "refused")
     body = shown(await bench.post(retry, {"reason": "they lost it", "force": True}), "Delivery")

@@ -12,12 +12,29 @@ local function ring()
   if redis.call('LLEN', P .. 'wake') < 16 then redis.call('LPUSH', P .. 'wake', '1') end
 end
 
+-- Events wait by portal, so that one with much to do, or with a slow Planday, does not hold up another.
+local function due_events(lane) return P .. 'due:e:' .. lane:match('^[^:]*') end
+
 -- An event leaves the head of its lane; the next of the same entity becomes due.
 local function leave_event_lane(lane, id)
   local key = P .. 'le:' .. lane
   redis.call('LREM', key, 1, id)
   local head = redis.call('LINDEX', key, 0)
-  if head then redis.call('ZADD', P .. 'due:e', NOW, head) end
+  if head then redis.call('ZADD', due_events(lane), NOW, head) end
+end
+
+-- What a replay opened waits apart, behind what is new: live events keep their pace.
+local function make_due(target, id, at)
+  local set = redis.call('HEXISTS', P .. 'd:' .. id .. ':' .. target, 'rp') == 1 and 'due:r:' or 'due:t:'
+  redis.call('ZADD', P .. set .. target, at, id)
+end
+
+local function not_due(target, id)
+  return redis.call('ZREM', P .. 'due:t:' .. target, id) + redis.call('ZREM', P .. 'due:r:' .. target, id) > 0
+end
+
+local function is_due(target, id)
+  return redis.call('ZSCORE', P .. 'due:t:' .. target, id) or redis.call('ZSCORE', P .. 'due:r:' .. target, id)
 end
 
 -- A delivery leaves the head of its lane; the next of the same entity to the same target becomes due.
@@ -25,22 +42,32 @@ local function leave_delivery_lane(lane, target, id)
   local key = P .. 'ld:' .. target .. ':' .. lane
   redis.call('LREM', key, 1, id)
   local head = redis.call('LINDEX', key, 0)
-  if head and not redis.call('ZSCORE', P .. 'lease:t:' .. target, head)
-    and redis.call('HGET', P .. 'd:' .. head .. ':' .. target, 'st') == 'waiting' then
-    local due = redis.call('HGET', P .. 'd:' .. head .. ':' .. target, 'due')
-    redis.call('ZADD', P .. 'due:t:' .. target, due or NOW, head)
+  if head and not redis.call('ZSCORE', P .. 'lease:t:' .. target, head) then
+    local state, due = unpack(redis.call('HMGET', P .. 'd:' .. head .. ':' .. target, 'st', 'due'))
+    if state == 'waiting' then
+      make_due(target, head, due or NOW)
+      -- What is new behind a replay of the same entity does not wait for the other replays.
+      if redis.call('LLEN', key) > 1 and redis.call('ZREM', P .. 'due:r:' .. target, head) == 1 then
+        redis.call('ZADD', P .. 'due:t:' .. target, due or NOW, head)
+      end
+    end
   end
 end
 
 -- A delivery takes its place in its lane by sequence, but never before what is on the wire or parked.
 local function enter_delivery_lane(lane, target, id, seq)
   local key = P .. 'ld:' .. target .. ':' .. lane
-  local due = P .. 'due:t:' .. target
   local last = redis.call('LINDEX', key, -1)
   if not last then
     redis.call('RPUSH', key, id)
-    redis.call('ZADD', due, NOW, id)
+    make_due(target, id, NOW)
     return
+  end
+  local head = redis.call('LINDEX', key, 0)
+  local waits_since = redis.call('ZSCORE', P .. 'due:r:' .. target, head)
+  if waits_since then
+    redis.call('ZREM', P .. 'due:r:' .. target, head)
+    redis.call('ZADD', P .. 'due:t:' .. target, waits_since, head)
   end
   if tonumber(redis.call('HGET', P .. 'e:' .. last, 'seq')) > tonumber(seq) then
     for place, other in ipairs(redis.call('LRANGE', key, 0, -1)) do
@@ -49,8 +76,8 @@ local function enter_delivery_lane(lane, target, id, seq)
         if place > 1 or waits then
           redis.call('LINSERT', key, 'BEFORE', other, id)
           if place == 1 then
-            redis.call('ZREM', due, other)
-            redis.call('ZADD', due, NOW, id)
+            not_due(target, other)
+            make_due(target, id, NOW)
           end
           return
         end
@@ -75,12 +102,17 @@ end
 
 -- A delivery moves to `state`: record, indexes, and, where it ends, its lane and the event's count.
 -- `parked` keeps the lane and keeps the event open: a person has to decide (design.md, invariant 5).
+-- A replay plan counts how what it opened came out.
 local function move_delivery(id, target, state, reason)
   local record = P .. 'd:' .. id .. ':' .. target
   local event = P .. 'e:' .. id
-  local was = redis.call('HGET', record, 'st')
+  local was, plan = unpack(redis.call('HMGET', record, 'st', 'rp'))
   local at, lane, seq = unpack(redis.call('HMGET', event, 'at', 'lane', 'seq'))
   redis.call('HSET', record, 'st', state, 'up', NOW, 'why', reason)
+  if plan and state ~= 'waiting' and (was == 'waiting' or was == 'sending') then
+    redis.call('HINCRBY', P .. 'plan:' .. plan, 'out:' .. target, -1)
+    redis.call('HINCRBY', P .. 'plan:' .. plan, 'end:' .. target .. ':' .. state, 1)
+  end
   local from = was == 'sending' and 'waiting' or was
   if from ~= state then
     redis.call('ZREM', P .. 'ix:d:' .. target .. ':' .. from, id)
@@ -123,8 +155,9 @@ local function accept_event(id, lane, kind, record, life)
   redis.call('ZADD', P .. 'open', NOW, id)
   redis.call('ZADD', P .. 'ix:e', NOW, id)
   redis.call('ZADD', P .. 'ix:n:' .. lane, NOW, id)
+  redis.call('SADD', P .. 'portals', (lane:match('^[^:]*')))
   local due = redis.call('RPUSH', P .. 'le:' .. lane, id) == 1
-  if due then redis.call('ZADD', P .. 'due:e', NOW, id) end
+  if due then redis.call('ZADD', due_events(lane), NOW, id) end
   return true, seq, due
 end
 

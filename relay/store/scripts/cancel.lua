@@ -8,7 +8,7 @@ local id, target = ARGV[3], ARGV[4]
 local was = redis.call('HGET', P .. 'd:' .. id .. ':' .. target, 'st')
 if not was then return {'missing'} end
 if was ~= 'waiting' and was ~= 'parked' and was ~= 'dead' then return {'refused', was} end
-redis.call('ZREM', P .. 'due:t:' .. target, id)
+not_due(target, id)
 if was == 'parked' then
   -- As a rule the target turned out to have it, so nothing older may follow it.
   local lane, seq = unpack(redis.call('HMGET', P .. 'e:' .. id, 'lane', 'seq'))

@@ -1,19 +1,25 @@
 -- Take back what dead workers held, then lease due events and due deliveries to one drain.
 -- Atomic because two drains must never hold the same work, and because concurrency and rate are counted here.
 --
--- ARGV: prefix, now, lease in ms, most events, most deliveries, most lost leases before we give up,
---       then per target: name, concurrency, interval in ms (0: no rate), burst, limiter, dedupes (1/0)
+-- ARGV: prefix, now, lease in ms, most events of one portal, most deliveries of one target, most lost leases before we
+--       give up, turn (portals come first in turn), number of portals whose events this drain holds,
+--       then per such portal: id, how many it holds,
+--       then per target: name, concurrency, interval in ms (0: no rate), burst, limiter, dedupes (1/0), how many of its
+--       deliveries this drain holds
 -- Returns: {released events, released deliveries, next due in ms or -1, events, deliveries}
---   event:    {id, token, sequence, tries, faults, waiting since (ms or ''), body}
---   delivery: {id, target, token, sequence, attempt, step, round, replay id or '', body, accepted at in ms}
+--   event:    {id, token, sequence, tries, faults, waiting since (ms or ''), body, newest (ms or ''), portal}
+--   delivery: {id, target, token, sequence, attempt, step, round, replay id or '', body, accepted at in ms,
+--              envelope of its own or '', salt of its key or '', whether a person released it (1/0)}
 --
+-- Every portal and every target has its own room in a drain: one that is slow fills its own and no other's.
 -- `attempt` numbers the attempts of a round, those lost with their worker included; `step` leaves these out: a crash
 -- does not use up the schedule.
 
 local lease_end = string.format('%.3f', now + tonumber(ARGV[3]))
 local most_events = tonumber(ARGV[4])
-local room = tonumber(ARGV[5])
+local most_deliveries = tonumber(ARGV[5])
 local most_lost = tonumber(ARGV[6])
+local turn = tonumber(ARGV[7])
 local released_events, released = 0, 0
 local soonest = -1
 
@@ -30,6 +36,7 @@ end
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'lease:e', '-inf', NOW, 'LIMIT', 0, 200)) do
   local event = P .. 'e:' .. id
+  local lane = redis.call('HGET', event, 'lane')
   redis.call('ZREM', P .. 'lease:e', id)
   redis.call('HINCRBY', event, 'tok', 1)
   released_events = released_events + 1
@@ -37,34 +44,42 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'lease:e', '-inf', NOW, 'LI
     redis.call('HSET', event, 'st', 'dead', 'why', 'the worker died ' .. most_lost .. ' times while it handled this event')
     redis.call('ZADD', P .. 'ix:e:dead', redis.call('HGET', event, 'at'), id)
     redis.call('HINCRBY', P .. 'count', 'dead_event', 1)
-    leave_event_lane(redis.call('HGET', event, 'lane'), id)
+    leave_event_lane(lane, id)
     close_event(id)
   else
-    redis.call('ZADD', P .. 'due:e', NOW, id)
+    redis.call('ZADD', due_events(lane), NOW, id)
   end
 end
 
+local holds = {}
+local first_target = 9 + 2 * tonumber(ARGV[8])
+for i = 9, first_target - 1, 2 do holds[ARGV[i]] = tonumber(ARGV[i + 1]) end
+
 local events = {}
-if most_events > 0 then
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due:e', '-inf', NOW, 'LIMIT', 0, most_events)) do
+local portals = most_events > 0 and redis.call('SMEMBERS', P .. 'portals') or {}
+table.sort(portals)
+for n = 1, #portals do
+  local portal = portals[(n + turn - 1) % #portals + 1]
+  local due = P .. 'due:e:' .. portal
+  local room = most_events - (holds[portal] or 0)
+  local ids = room > 0 and redis.call('ZRANGEBYSCORE', due, '-inf', NOW, 'LIMIT', 0, room) or {}
+  for _, id in ipairs(ids) do
     local event = P .. 'e:' .. id
-    redis.call('ZREM', P .. 'due:e', id)
-    redis.call('ZADD', P .. 'lease:e', lease_end, id)
-    local token = redis.call('HINCRBY', event, 'tok', 1)
-    local seq, tries, faults, since = unpack(redis.call('HMGET', event, 'seq', 'tries', 'faults', 'since'))
+    redis.call('ZREM', due, id)
     local body = redis.call('GET', P .. 'b:' .. id)
-    local newest = redis.call('HGET', P .. 'n:' .. redis.call('HGET', event, 'lane'), 'rd')
     if body then
+      redis.call('ZADD', P .. 'lease:e', lease_end, id)
+      local token = redis.call('HINCRBY', event, 'tok', 1)
+      local seq, tries, faults, since, lane = unpack(redis.call('HMGET', event, 'seq', 'tries', 'faults', 'since', 'lane'))
+      local newest = redis.call('HGET', P .. 'n:' .. lane, 'rd')
       events[#events + 1] = {
-        id, token, tonumber(seq), tonumber(tries or '0'), tonumber(faults or '0'), since or '', body, newest or '',
+        id, token, tonumber(seq), tonumber(tries or '0'), tonumber(faults or '0'), since or '', body, newest or '', portal,
       }
-    else
-      redis.call('ZREM', P .. 'lease:e', id)
     end
   end
+  -- What is due and found no room is no reason to look again: a piece of work that ends is.
+  if #ids < room then sooner(first_score(due)) end
 end
--- What is due and found no room is no reason to look again: a piece of work that ends is.
-if #events < most_events then sooner(first_score(P .. 'due:e')) end
 
 -- Deliveries ---------------------------------------------------------------------------------------
 
@@ -84,7 +99,7 @@ local function take_back(target, dedupes)
       move_delivery(id, target, 'dead', 'the worker died ' .. most_lost .. ' times while it held this delivery')
     else
       redis.call('HSET', record, 'st', 'waiting', 'due', NOW)
-      redis.call('ZADD', P .. 'due:t:' .. target, NOW, id)
+      make_due(target, id, NOW)
     end
   end
 end
@@ -106,58 +121,76 @@ local function allowance(limiter, interval, burst, wanted)
   return granted
 end
 
+-- What may be sent now of what is due: what is older than the newest delivered state of its entity ends here.
+local function ready_of(target, due, most, ready)
+  for _, id in ipairs(most > 0 and redis.call('ZRANGEBYSCORE', due, '-inf', NOW, 'LIMIT', 0, most) or {}) do
+    redis.call('ZREM', due, id)
+    local lane, seq = unpack(redis.call('HMGET', P .. 'e:' .. id, 'lane', 'seq'))
+    local high = tonumber(redis.call('HGET', P .. 'n:' .. lane, 'hi:' .. target) or '0')
+    if tonumber(seq) < high and redis.call('HEXISTS', P .. 'd:' .. id .. ':' .. target, 'force') == 0 then
+      move_delivery(id, target, 'superseded', 'a newer state of ' .. lane .. ' was delivered already')
+    else
+      ready[#ready + 1] = {id, seq}
+    end
+  end
+end
+
+local function lease_delivery(target, id, seq)
+  local record = P .. 'd:' .. id .. ':' .. target
+  redis.call('ZADD', P .. 'lease:t:' .. target, lease_end, id)
+  local token = redis.call('HINCRBY', record, 'tok', 1)
+  redis.call('HSET', record, 'st', 'sending')
+  local n, all, round, replay, own, salt, rel = unpack(redis.call(
+    'HMGET', record, 'n', 'all', 'rd', 'rp', 'own', 'nk', 'rel'))
+  local step = tonumber(n or '0') + 1
+  local envelope = own and redis.call('GET', P .. 'b:' .. id .. ':' .. target) or ''
+  return {
+    id, target, token, tonumber(seq), step + tonumber(all or '0'), step, tonumber(round or '1'), replay or '',
+    redis.call('GET', P .. 'b:' .. id), redis.call('HGET', P .. 'e:' .. id, 'at'), envelope, salt or '',
+    rel and 1 or 0,
+  }
+end
+
 local deliveries = {}
-for i = 7, #ARGV, 6 do
+for i = first_target, #ARGV, 7 do
   local target, concurrency = ARGV[i], tonumber(ARGV[i + 1])
   local interval, burst = tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
-  local limiter, dedupes = ARGV[i + 4], ARGV[i + 5] == '1'
-  local due = P .. 'due:t:' .. target
-  local leases = P .. 'lease:t:' .. target
+  local limiter, dedupes, held = ARGV[i + 4], ARGV[i + 5] == '1', tonumber(ARGV[i + 6])
+  local due, replayed = P .. 'due:t:' .. target, P .. 'due:r:' .. target
+  local leases, state = P .. 'lease:t:' .. target, P .. 't:' .. target
   take_back(target, dedupes)
-  local paused, hold = unpack(redis.call('HMGET', P .. 't:' .. target, 'paused', 'hold'))
-  hold = tonumber(hold or '0')
+  local paused, hold, breaker, probe_at, probe = unpack(redis.call('HMGET', state, 'paused', 'hold', 'brk', 'until', 'probe'))
+  local closed_until = math.max(tonumber(hold or '0'), breaker == 'open' and tonumber(probe_at) or 0)
   if paused then
     -- Waits for a person; nothing to wake up for.
-  elseif hold > now then
-    if redis.call('ZCARD', due) > 0 then sooner(hold) end
+  elseif closed_until > now then
+    if redis.call('ZCARD', due) + redis.call('ZCARD', replayed) > 0 then sooner(closed_until) end
   else
-    local free = math.min(concurrency - redis.call('ZCARD', leases), room - #deliveries)
-    local ids = free > 0 and redis.call('ZRANGEBYSCORE', due, '-inf', NOW, 'LIMIT', 0, free) or {}
-    local ready = {}
-    for _, id in ipairs(ids) do
-      local record = P .. 'd:' .. id .. ':' .. target
-      redis.call('ZREM', due, id)
-      local lane, seq = unpack(redis.call('HMGET', P .. 'e:' .. id, 'lane', 'seq'))
-      local high = tonumber(redis.call('HGET', P .. 'n:' .. lane, 'hi:' .. target) or '0')
-      if tonumber(seq) < high and not redis.call('HGET', record, 'force') then
-        move_delivery(id, target, 'superseded', 'a newer state of ' .. lane .. ' was delivered already')
-      else
-        ready[#ready + 1] = {id, seq}
-      end
+    local busy = redis.call('ZCARD', leases)
+    local room = math.min(concurrency - busy, most_deliveries - held)
+    if breaker then
+      -- One probe at a time: the next only when the last has ended, by its settling or by its worker's death.
+      local under_way = breaker == 'half' and probe and redis.call('ZSCORE', leases, probe)
+      room = under_way and 0 or math.min(room, 1)
     end
+    local ready = {}
+    ready_of(target, due, room, ready)
+    ready_of(target, replayed, room - #ready, ready)
     local granted = allowance(limiter, interval, burst, #ready)
     for index, pair in ipairs(ready) do
-      local id, seq = pair[1], pair[2]
-      local record = P .. 'd:' .. id .. ':' .. target
       if index > granted then
-        redis.call('ZADD', due, redis.call('HGET', record, 'due') or NOW, id)
+        make_due(target, pair[1], redis.call('HGET', P .. 'd:' .. pair[1] .. ':' .. target, 'due') or NOW)
       else
-        redis.call('ZADD', leases, lease_end, id)
-        local token = redis.call('HINCRBY', record, 'tok', 1)
-        redis.call('HSET', record, 'st', 'sending')
-        local n, all, round, replay = unpack(redis.call('HMGET', record, 'n', 'all', 'rd', 'rp'))
-        local at = redis.call('HGET', P .. 'e:' .. id, 'at')
-        local step = tonumber(n or '0') + 1
-        deliveries[#deliveries + 1] = {
-          id, target, token, tonumber(seq), step + tonumber(all or '0'), step,
-          tonumber(round or '1'), replay or '', redis.call('GET', P .. 'b:' .. id), at,
-        }
+        deliveries[#deliveries + 1] = lease_delivery(target, pair[1], pair[2])
+        if breaker then redis.call('HSET', state, 'brk', 'half', 'probe', pair[1]) end
       end
     end
-    -- At full concurrency a finished call wakes us, not the clock.
-    if concurrency > redis.call('ZCARD', leases) then
-      local first = first_score(due)
-      if first and (first > now or (granted == #ready and #deliveries < room)) then sooner(first) end
+    -- With no room a finished call wakes us, not the clock; with too small a grant the limiter said when.
+    if room > 0 and not (breaker and granted > 0) then
+      for _, key in ipairs({due, replayed}) do
+        local first = first_score(key)
+        if first and (first > now or (granted == #ready and #ready < room)) then sooner(first) end
+      end
     end
   end
 end

@@ -22,6 +22,6 @@ if due == '' then
   close_event(id)
 else
   redis.call('HSET', event, 'due', due, 'why', reason)
-  redis.call('ZADD', P .. 'due:e', due, id)
+  redis.call('ZADD', due_events(lane), due, id)
 end
 return 1

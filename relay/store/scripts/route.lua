@@ -4,7 +4,9 @@
 --
 -- ARGV: prefix, now, then per event: id, token, envelope (JSON), record without the sender's words ('' = as it is),
 --       whether that is what stays (1/0; of a duplicate it always is), refusals (JSON), version ('' = none), types
---       that this one undoes (joined by a blank), when its state was read (ms), since when the feed's difference spans (ms, '' = none), number of targets, targets...
+--       that this one undoes (joined by a blank), when its state was read (ms), since when the feed's difference
+--       spans (ms, '' = none), its people (ids joined by a blank), its department ('' = none), number of targets,
+--       then per target: name, whether an older delivery of this type gives way to it (1/0)
 -- Returns: per event 'routed', 'unrouted', 'lost' (somebody else holds it), or the id of the event that it doubles.
 
 local out = {}
@@ -39,12 +41,25 @@ local function claim_version(lane, kind, id, at, version, read, undone, since)
   return nil
 end
 
+-- What waits and is older, of the same type, gives way to this one (design.md, invariant 5): what is on the wire, parked
+-- or forced by a person does not. As each one does so to the one before it, looking a little way back is enough.
+local function supersede(lane, target, id, kind, seq)
+  for _, other in ipairs(redis.call('LRANGE', P .. 'ld:' .. target .. ':' .. lane, -64, -1)) do
+    local its_seq, its_kind = unpack(redis.call('HMGET', P .. 'e:' .. other, 'seq', 'ty'))
+    local state, force = unpack(redis.call('HMGET', P .. 'd:' .. other .. ':' .. target, 'st', 'force'))
+    if its_kind == kind and state == 'waiting' and not force and tonumber(its_seq) < tonumber(seq) then
+      not_due(target, other)
+      move_delivery(other, target, 'superseded', 'a newer ' .. kind .. ' (' .. id .. ') came before this one was sent')
+    end
+  end
+end
+
 while i <= #ARGV do
   local id, token, envelope, record, strip = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
   local refusals, version, undone, read = ARGV[i + 5], ARGV[i + 6], ARGV[i + 7], ARGV[i + 8]
-  local since = ARGV[i + 9]
-  local count, first_target = tonumber(ARGV[i + 10]), i + 11
-  i = first_target + count
+  local since, people, department = ARGV[i + 9], ARGV[i + 10], ARGV[i + 11]
+  local count, first_target = tonumber(ARGV[i + 12]), i + 13
+  i = first_target + 2 * count
   local event = P .. 'e:' .. id
   local state, held, lane, at, kind, seq = unpack(redis.call('HMGET', event, 'st', 'tok', 'lane', 'at', 'ty', 'seq'))
   local again = redis.call('HGET', event, 'again')
@@ -53,6 +68,11 @@ while i <= #ARGV do
   else
     redis.call('ZREM', P .. 'lease:e', id)
     redis.call('HDEL', event, 'since', 'due', 'lost', 'tries', 'faults')
+    for person in people:gmatch('%S+') do
+      redis.call('ZADD', P .. 'ix:p:' .. lane:match('^[^:]*') .. ':' .. person, at, id)
+    end
+    if people ~= '' then redis.call('HSET', event, 'emp', people) end
+    if department ~= '' then redis.call('HSET', event, 'dep', department) end
     local doubled = version ~= '' and claim_version(lane, kind, id, at, version, read, undone, since)
     if doubled then
       redis.call('HSET', event, 'st', 'duplicate', 'dup', doubled, 'why', 'the same change came as ' .. doubled)
@@ -73,14 +93,17 @@ while i <= #ARGV do
         close_event(id)
         out[#out + 1] = 'unrouted'
       else
-        redis.call('HSET', event, 'st', 'routed', 'tg', table.concat(ARGV, ' ', first_target, first_target + count - 1), 'why', '')
-        for n = first_target, first_target + count - 1 do
+        local names = {}
+        for n = first_target, i - 1, 2 do names[#names + 1] = ARGV[n] end
+        redis.call('HSET', event, 'st', 'routed', 'tg', table.concat(names, ' '), 'why', '')
+        for n = first_target, i - 1, 2 do
           local target = ARGV[n]
           redis.call('SADD', P .. 'targets', target)
           redis.call('HSET', P .. 'd:' .. id .. ':' .. target, 'st', 'waiting', 'tok', 0, 'n', 0, 'up', NOW, 'due', NOW)
           redis.call('ZADD', P .. 'ix:d:' .. target .. ':waiting', at, id)
           if again then redis.call('HSET', P .. 'd:' .. id .. ':' .. target, 'force', 1) end
           enter_delivery_lane(lane, target, id, seq)
+          if ARGV[n + 1] == '1' then supersede(lane, target, id, kind, seq) end
         end
         ring()
         out[#out + 1] = 'routed'

@@ -34,9 +34,9 @@ for _, id in ipairs(found) do
       redis.call('RPUSH', key, id)
       repaired = repaired + 1
     end
-    if redis.call('LINDEX', key, 0) == id and not redis.call('ZSCORE', P .. 'due:e', id)
+    if redis.call('LINDEX', key, 0) == id and not redis.call('ZSCORE', due_events(lane), id)
       and not redis.call('ZSCORE', P .. 'lease:e', id) then
-      redis.call('ZADD', P .. 'due:e', NOW, id)
+      redis.call('ZADD', due_events(lane), NOW, id)
       repaired = repaired + 1
     end
   else
@@ -45,7 +45,7 @@ for _, id in ipairs(found) do
       local delivery = redis.call('HGET', record, 'st')
       if delivery == 'waiting' or delivery == 'sending' then
         local key = P .. 'ld:' .. target .. ':' .. lane
-        local due, leases = P .. 'due:t:' .. target, P .. 'lease:t:' .. target
+        local leases = P .. 'lease:t:' .. target
         if not in_lane(key, id) then
           redis.call('RPUSH', key, id)
           repaired = repaired + 1
@@ -53,14 +53,14 @@ for _, id in ipairs(found) do
         local leased = redis.call('ZSCORE', leases, id)
         if is_gone(target) then
           if not leased or tonumber(leased) < now then
-            redis.call('ZREM', due, id)
+            not_due(target, id)
             redis.call('ZREM', leases, id)
             move_delivery(id, target, 'parked', 'target gone: no worker has ' .. target .. ' in its settings')
             parked = parked + 1
           end
-        elseif redis.call('LINDEX', key, 0) == id and not leased and not redis.call('ZSCORE', due, id) then
+        elseif redis.call('LINDEX', key, 0) == id and not leased and not is_due(target, id) then
           redis.call('HSET', record, 'st', 'waiting')
-          redis.call('ZADD', due, redis.call('HGET', record, 'due') or NOW, id)
+          make_due(target, id, redis.call('HGET', record, 'due') or NOW)
           repaired = repaired + 1
         end
       end
