@@ -3,9 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.dev-installed
+# One pytest process for each core. Much of a test's time is waiting for processes: two even on one core.
+JOBS ?= $(shell n=$$(nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2); [ "$$n" -gt 2 ] && echo "$$n" || echo 2)
+PARALLEL := -n $(JOBS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types check run bench crash feed-day lock clean
+.PHONY: help demo test test-store lint types check run bench crash feed-day lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -18,7 +21,11 @@ demo: $(STAMP)  ## the whole relay at work on this machine; ONCE=1 ends after th
 	@$(BIN)/relay demo $(if $(ONCE),--once,)
 
 test: $(STAMP)  ## all tests with branch coverage
-	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-report=html -q $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered --cov-report=html -q $(ARGS)
+
+test-store: $(STAMP)  ## the tests that use a store, against the Redis that REDIS_URL names
+	@test -n "$(REDIS_URL)" || { echo "Set REDIS_URL to a Redis that tests may write to (each keeps to a key prefix of its own)." >&2; exit 2; }
+	@$(BIN)/python -m pytest tests/integration $(PARALLEL) -m "store and not long" --no-cov -q $(ARGS)
 
 lint: $(STAMP)  ## format and lint, changing nothing
 	@$(BIN)/ruff format --check .
@@ -35,8 +42,9 @@ run: $(STAMP)  ## receiver and workers on this machine, with config/relay.toml o
 bench: $(STAMP)  ## speed and memory, beside bare baselines
 	@$(BIN)/python -m bench $(ARGS)
 
-crash: $(STAMP)  ## the long form of the crash rounds (20 rounds of 2,000 events; minutes)
-	@$(BIN)/python -m pytest -q --no-cov -m long tests/acceptance $(ARGS)
+crash: $(STAMP)  ## the long form of the crash rounds (50 of 2,000 events, 20 rolling restarts; a quarter of an hour)
+	@$(BIN)/python -m tests.acceptance.crash $(ARGS)
+	@$(BIN)/python -m pytest -q --no-cov -m long tests/acceptance
 
 feed-day: $(STAMP)  ## the change feed over 24 hours of a living portal, three seeds, every switch (minutes)
 	@$(BIN)/python -m tests.integration.feed_day

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from standardwebhooks import Webhook
 
@@ -32,17 +33,30 @@ class Outcome:
         return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else 0.0
 
 
-def body(number: int, *, portal: int, subject: str, run: str, turn: int = 0, size: int = 1024) -> bytes:
-    """One event, filled up to `size` bytes.
+def requests(
+    run: str, count: int, *, portal: int, secret: str, records: Sequence[int] = range(1, 501), size: int = 1024
+) -> list[tuple[str, bytes]]:
+    """Sender's ids and whole signed HTTP requests of `size` bytes, over these records in turn.
 
-    Events of one type about a record that did not change are one change to the relay, so each `turn` has its type.
+    Events of one type about a record that did not change are one change to the relay, so each turn has its type.
     """
+    pairs = []
+    for number in range(count):
+        turn, place = divmod(number, len(records))
+        name = f"{run}-{number}"
+        content = body(name, f"planday.shift.changed-{run}-{turn}", portal, f"shift/{records[place]}", size=size)
+        pairs.append((name, _signed(content, secret=secret, message_id=name)))
+    return pairs
+
+
+def body(name: str, type_: str, portal: int, subject: str, *, size: int = 1024) -> bytes:
+    """One event, filled up to `size` bytes."""
     event = {
         "specversion": "1.0",
-        "type": f"planday.shift.changed-{run}-{turn}",
+        "type": type_,
         "source": f"urn:planday:portal:{portal}",
         "subject": subject,
-        "id": f"{run}-{number}",
+        "id": name,
         "time": rfc3339(time.time()),
         "data": {"filler": ""},
     }
@@ -50,29 +64,26 @@ def body(number: int, *, portal: int, subject: str, run: str, turn: int = 0, siz
     return json.dumps(event).encode()
 
 
-def request(path: str, content: bytes, *, secret: str, message_id: str) -> bytes:
-    """A whole signed HTTP request."""
-    from datetime import UTC, datetime
-
+def _signed(content: bytes, *, secret: str, message_id: str) -> bytes:
     now = datetime.now(UTC)
     signature = Webhook(secret).sign(message_id, now, content.decode())
     head = (
-        f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
+        "POST /in/bench HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
         f"content-length: {len(content)}\r\nwebhook-id: {message_id}\r\n"
         f"webhook-timestamp: {int(now.timestamp())}\r\nwebhook-signature: {signature}\r\n\r\n"
     )
     return head.encode() + content
 
 
-async def flood(port: int, requests: Sequence[bytes], *, connections: int) -> Outcome:
+async def flood(port: int, pairs: Sequence[tuple[str, bytes]], *, connections: int) -> Outcome:
     """Send all, over so many connections, each with one request under way."""
     outcome = Outcome()
-    waiting = iter(requests)
+    waiting = iter(pairs)
 
     async def one() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
-            for content in waiting:
+            for _, content in waiting:
                 began = time.perf_counter()
                 writer.write(content)
                 outcome.statuses[await _answer(reader)] += 1
@@ -86,12 +97,12 @@ async def flood(port: int, requests: Sequence[bytes], *, connections: int) -> Ou
     return outcome
 
 
-async def steady(port: int, requests: Sequence[tuple[str, bytes]], *, per_second: float) -> Outcome:
+async def steady(port: int, pairs: Sequence[tuple[str, bytes]], *, per_second: float) -> Outcome:
     """Send (id, request) pairs at a steady rate; `sent_at` says when each was sent (wall clock)."""
     outcome = Outcome()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     began = time.perf_counter()
-    for number, (name, content) in enumerate(requests):
+    for number, (name, content) in enumerate(pairs):
         await asyncio.sleep(max(began + number / per_second - time.perf_counter(), 0))
         outcome.sent_at[name] = time.time()
         writer.write(content)

@@ -10,6 +10,7 @@ from relay.errors import NotFoundError, RefusedError
 from relay.events import Delivery, DeliveryState, EventRecord, EventState
 from relay.explain import Ahead, Around, explain
 from relay.pipeline import Outside
+from relay.store.audit import Audit
 from relay.store.reading import Reading
 from relay.store.store import Store
 
@@ -20,8 +21,11 @@ _WITH_FORCE = (DeliveryState.DELIVERED,)
 class Desk:
     """Questions and decisions; the store knows whether they can be carried out."""
 
-    def __init__(self, *, store: Store, reading: Reading, outside: Outside, targets: Collection[str]) -> None:
+    def __init__(
+        self, *, store: Store, reading: Reading, outside: Outside, targets: Collection[str], audit: Audit
+    ) -> None:
         self._store = store
+        self._audit = audit
         self._reading = reading
         self._outside = outside
         self._targets = frozenset(targets)
@@ -59,6 +63,8 @@ class Desk:
         self._outside.record(
             telemetry.DeliverySettled(event=id_, target=target, state=state, reason=reason or "retried", by=by)
         )
+        act = "deliveries.retry --force" if force else "deliveries.retry"
+        await self._note(act, f"{id_}:{target}", by=by, reason=reason, result=state.value)
         return state
 
     async def release(self, id_: str, target: str, *, by: str, reason: str) -> None:
@@ -79,6 +85,7 @@ class Desk:
         self._outside.record(
             telemetry.DeliverySettled(event=id_, target=target, state="waiting", reason=f"released: {reason}", by=by)
         )
+        await self._note("deliveries.release", f"{id_}:{target}", by=by, reason=reason, result="waiting")
 
     async def _sendable(self, id_: str, target: str) -> Delivery:
         found = await self._reading.delivery(id_, target)
@@ -98,12 +105,14 @@ class Desk:
         self._outside.record(
             telemetry.DeliverySettled(event=id_, target=target, state="cancelled", reason=reason, by=by)
         )
+        await self._note("deliveries.cancel", f"{id_}:{target}", by=by, reason=reason, result="cancelled")
 
     async def pause(self, target: str, *, by: str, reason: str) -> None:
         """Send nothing more to a target until it is resumed. Raises NotFoundError."""
         self._known(target)
         await self._store.pause(target, now=self._outside.clock(), by=by, reason=reason)
         self._outside.record(telemetry.TargetPaused(target=target, reason=reason, by=by))
+        await self._note("targets.pause", target, by=by, reason=reason, result="paused")
 
     async def resume(self, target: str, *, by: str, reason: str = "") -> bool:
         """Send to a target again; False when it was not paused. Raises NotFoundError."""
@@ -111,7 +120,11 @@ class Desk:
         was_paused = await self._store.resume(target)
         if was_paused:
             self._outside.record(telemetry.TargetResumed(target=target, reason=reason, by=by))
+        await self._note("targets.resume", target, by=by, reason=reason, result="open" if was_paused else "was open")
         return was_paused
+
+    async def _note(self, act: str, on: str, *, by: str, reason: str, result: str) -> None:
+        await self._audit.record(by=by, act=act, on=on, reason=reason, result=result, now=self._outside.clock())
 
     def _known(self, target: str) -> None:
         if target not in self._targets:

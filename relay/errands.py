@@ -10,14 +10,19 @@ from typing import Any
 import pydantic_core
 
 from relay import jobs
+from relay.catalog import CATALOG, nearest
+from relay.catalog.samples import sample
 from relay.composing import sample_envelope
-from relay.errors import NotFoundError, RefusedError, RelayError
+from relay.erase import Erasures, Order
+from relay.errors import NotFoundError, RefusedError, RelayError, Unrenderable
 from relay.planday.enrich import Planday
 from relay.settings import Settings
+from relay.store.audit import Audit
 from relay.store.client import command, connect
 from relay.store.keys import Keys
+from relay.store.reading import Reading
 from relay.store.store import Store
-from relay.targets import Sending, Target
+from relay.targets import Preview, Sending, Target
 
 _LIFE = 60
 PATIENCE = 25.0
@@ -35,10 +40,12 @@ class Errands:
     arq: Any
     store: Store
     clock: Callable[[], float]
+    audit: Audit
+    erasures: Erasures
     planday: Planday | None = None
     targets: Mapping[str, Target] = field(default_factory=dict)
 
-    async def ask(self, kind: str, name: str, *, secret: str | None = None) -> dict[str, Any]:
+    async def ask(self, kind: str, name: str, *, by: str, secret: str | None = None) -> dict[str, Any]:
         """Have a worker test a target, check or connect a portal; raises RefusedError when none answers in time.
 
         `secret` goes beside the job, for a minute and one reader.
@@ -46,7 +53,7 @@ class Errands:
         errand = secrets.token_hex(8)
         if secret is not None:
             await command(self.store.client, "SET", f"{self.keys.errand(errand)}:in", secret, "EX", _LIFE)
-        await jobs.enqueue(self.arq, self.jobs, jobs.ERRAND, errand, kind, name)
+        await jobs.enqueue(self.arq, self.jobs, jobs.ERRAND, errand, kind, name, by)
         client = connect(self.url, socket_timeout=PATIENCE + 5, max_connections=1)
         try:
             answer = await command(client, "BLPOP", self.keys.errand(errand), PATIENCE)
@@ -56,16 +63,20 @@ class Errands:
             raise RefusedError(f"no worker answered within {PATIENCE:g} s: is one running? Nothing was changed")
         return dict(pydantic_core.from_json(answer[1]))
 
-    async def run(self, errand: str, kind: str, name: str) -> None:
+    async def run(self, errand: str, kind: str, name: str, by: str) -> None:
         """Do an errand and leave its answer for whoever waits."""
         try:
             match kind:
                 case "target":
-                    answer = await self.test_target(name)
+                    answer = await self.test_target(name, by=by)
                 case "connect":
-                    handed = await command(self.store.client, "GETDEL", f"{self.keys.errand(errand)}:in")
-                    redirect_uri, _, code = (handed or b"").decode().partition("\n")
-                    answer = await self.connect_portal(name, code, redirect_uri=redirect_uri)
+                    redirect_uri, _, code = (await self._handed(errand)).partition("\n")
+                    answer = await self.connect_portal(name, code, redirect_uri=redirect_uri, by=by)
+                case "preview":
+                    target, _, what = name.partition(" ")
+                    answer = await self.preview(target, what, by=by)
+                case "erase":
+                    answer = await self.erase(name, pydantic_core.from_json(await self._handed(errand) or "{}"), by=by)
                 case _:
                     answer = await self.check_portal(name)
         except RelayError as error:
@@ -74,7 +85,31 @@ class Errands:
         await command(self.store.client, "RPUSH", key, pydantic_core.to_json(answer))
         await command(self.store.client, "EXPIRE", key, _LIFE)
 
-    async def test_target(self, name: str) -> dict[str, Any]:
+    async def _handed(self, errand: str) -> str:
+        """What was put beside the job for this one reader; empty when it came too late."""
+        handed: bytes | None = await command(self.store.client, "GETDEL", f"{self.keys.errand(errand)}:in")
+        return (handed or b"").decode()
+
+    async def _note(self, act: str, on: str, *, by: str, result: str) -> None:
+        await self.audit.record(by=by, act=act, on=on, result=result, now=self.clock())
+
+    async def erase(self, portal: str, wanted: Mapping[str, Any], *, by: str) -> dict[str, Any]:
+        """Show what an erasure would do, or begin it; some worker's timer carries it out. Raises RefusedError."""
+        if "employee" not in wanted:
+            raise RefusedError("the request came too late to a worker: ask again. Nothing was changed")
+        order = Order(
+            portal=portal,
+            portal_id=self.settings.portals[portal].id,
+            employee=str(wanted["employee"]),
+            by=by,
+            reason=str(wanted.get("reason", "")),
+            cancel_parked=bool(wanted.get("cancel_parked")),
+        )
+        if wanted.get("dry_run"):
+            return {"ok": True, "plan": await self.erasures.plan(order)}
+        return {"ok": True, "erasure": await self.erasures.begin(order)}
+
+    async def test_target(self, name: str, *, by: str) -> dict[str, Any]:
         """Send a `relay.test` event to one target, past all queues, and say what came of it."""
         target = self._target(name)
         now = self.clock()
@@ -82,6 +117,7 @@ class Errands:
         sending = Sending(event_id=envelope["id"], target=name, attempt=1, envelope=envelope, now=now)
         preview = target.preview(sending)
         result = await target.send(sending)
+        await self._note("targets.test", name, by=by, result=result.outcome.value)
         return {
             "ok": result.outcome == "delivered",
             "target": name,
@@ -96,6 +132,45 @@ class Errands:
             },
             "answer": {"headers": dict(result.response_headers), "excerpt": result.excerpt},
         }
+
+    async def preview(self, name: str, what: str, *, by: str) -> dict[str, Any]:
+        """What would be sent of an event, or of "sample:TYPE", to one target now; nothing is sent.
+
+        Raises NotFoundError, and RefusedError for an event that is not enriched yet.
+        """
+        target = self._target(name)
+        envelope = await self._shown(name, what)
+        sending = Sending(event_id=envelope["id"], target=name, attempt=1, envelope=envelope, now=self.clock())
+        try:
+            seen = await target.foresee(sending)
+        except Unrenderable as error:
+            seen = Preview(method="", url="", headers={}, body="", standing="refused", note=str(error))
+        await self._note("targets.preview", f"{name} {what}", by=by, result=seen.standing or "shown")
+        request = {"method": seen.method, "url": seen.url, "headers": dict(seen.headers), "body": seen.body}
+        return {
+            "ok": bool(seen.method),
+            "target": name,
+            "event": envelope["id"],
+            "type": envelope["type"],
+            "standing": seen.standing,
+            "note": seen.note,
+            "request": request if seen.method else None,
+        }
+
+    async def _shown(self, target: str, what: str) -> Mapping[str, Any]:
+        """The envelope that a target would get of an event: its delivery's own, or the event's."""
+        kind = what.removeprefix("sample:")
+        if kind != what:
+            if kind not in CATALOG:
+                near = ", ".join(nearest(kind))
+                raise NotFoundError(f"there is no type {kind}" + (f"; near it: {near}" if near else ""))
+            return sample(kind)
+        record = await Reading(self.store.client, self.keys).event(what)
+        own = await command(self.store.client, "GET", self.keys.own_body(what, target))
+        envelope = record.envelope if own is None else pydantic_core.from_json(own)
+        if envelope is None:
+            raise RefusedError(f"{what} is {record.state.value} and not enriched, so that there is nothing to show yet")
+        return dict(envelope)
 
     async def check_portal(self, name: str) -> dict[str, Any]:
         """Ask Planday whether a portal's authorisation works and what it may read.
@@ -112,14 +187,16 @@ class Errands:
         }
         return answer if found.problem is None else {**answer, "error": f"portal {name}: {found.problem}"}
 
-    async def connect_portal(self, name: str, code: str, *, redirect_uri: str) -> dict[str, Any]:
+    async def connect_portal(self, name: str, code: str, *, redirect_uri: str, by: str) -> dict[str, Any]:
         """Take what an administrator agreed to. Raises AuthorizationLost, WrongPortal, PlandayUnavailable."""
         await self.portal_side(name).connect(name, code, redirect_uri=redirect_uri)
+        await self._note("portals.connect", name, by=by, result="connected")
         return {"ok": True, "portal": name}
 
-    async def set_token(self, name: str, refresh_token: str) -> None:
+    async def set_token(self, name: str, refresh_token: str, *, by: str) -> None:
         """Take a token that an operator entered. Raises AuthorizationLost, WrongPortal, PlandayUnavailable."""
         await self.portal_side(name).set_token(name, refresh_token)
+        await self._note("portals.set-token", name, by=by, result="taken")
 
     def portal_side(self, name: str) -> Planday:
         """Planday, for a portal that is configured. Raises NotFoundError."""

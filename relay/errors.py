@@ -28,6 +28,7 @@ RelayError
     ├── AuthorizationLost  the portal's token is dead: a person must authorise again
     ├── ScopeMissing       403: the app lacks a scope
     ├── RecordGone         404, or 400 on a read by id
+    │   └── RecordErased   it is of a person who was erased here
     └── WrongPortal        the token belongs to another portal
 """
 
@@ -202,6 +203,10 @@ class RecordGone(PlandayError):
     """The record does not exist (404), or is one that Planday refuses to show (400)."""
 
     permanent = True
+
+
+class RecordErased(RecordGone):
+    """The record is of a person who was erased here: whatever Planday has of it is not taken in."""
 
 
 class WrongPortal(PlandayError):

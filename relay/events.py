@@ -15,6 +15,10 @@ from typing import Any, Self
 import pydantic_core
 
 PORTAL_URN = "urn:planday:portal:"
+RELAY_URN = "urn:planday-relay"
+
+# The portal of an event that concerns none: the relay tells of itself.
+NO_PORTAL = 0
 
 # The pairs of types that undo each other: after `unapproved` another `approved` is a new change,
 # although the record looks as it did before (design.md 4, "one change, both doors").
@@ -73,6 +77,8 @@ class Outcome(StrEnum):
     REJECTED = "rejected"
     TARGET_BROKEN = "target_broken"
     UNKNOWN = "unknown"
+    HELD = "held"
+    """Nothing was sent: a person must decide first."""
 
 
 def event_id(source: str, sender_id: str) -> str:
@@ -81,9 +87,13 @@ def event_id(source: str, sender_id: str) -> str:
     return "evt_" + digest.hexdigest()
 
 
-def idempotency_key(event: str, target: str) -> str:
-    """The key that goes out with every attempt and every replay of one event to one target."""
-    digest = hashlib.blake2b(f"{event}\0{target}".encode(), digest_size=16)
+def idempotency_key(event: str, target: str, salt: str = "") -> str:
+    """The key that goes out with every attempt and every replay of one event to one target.
+
+    Only a `salt`, which a person has to ask for, makes another one of it.
+    """
+    salted = f"\0{salt}" if salt else ""
+    digest = hashlib.blake2b(f"{event}\0{target}{salted}".encode(), digest_size=16)
     return f"rly_{digest.hexdigest()}"
 
 
@@ -99,6 +109,26 @@ _REACHED = frozenset(
         *("declined", "cancelled", "deactivated", "reactivated", "unassigned"),
     )
 )
+
+
+def gives_way(type_: str) -> bool:
+    """Whether an event of this type means nothing any more once there is a newer one of its entity (invariant 5)."""
+    return type_.endswith(".updated") or type_ == "planday.payroll_line.corrected"
+
+
+def people_of(envelope: Mapping[str, Any]) -> tuple[str, ...]:
+    """Planday's ids of the employees that occur in an envelope, sorted; what a sender wrote does not count."""
+    data = envelope.get("data") or {}
+    changes = data.get("changes") or {}
+    found = {str(envelope["employeeid"])} if envelope.get("employeeid") else set()
+    related = data.get("related") or {}
+    for record in (data.get("object"), changes.get("before"), changes.get("after"), *related.values()):
+        if isinstance(record, Mapping):
+            found |= {str(value) for name, value in record.items() if name.lower().endswith("employeeid") and value}
+    person = related.get("employee")
+    if isinstance(person, Mapping) and person.get("id"):
+        found.add(str(person["id"]))
+    return tuple(sorted(one for one in found if one.isascii() and one.isalnum()))
 
 
 def reached(type_: str) -> bool:
@@ -240,15 +270,16 @@ def enriched_envelope(event: Event, *, sequence: int, data: Mapping[str, Any]) -
     envelope: dict[str, Any] = {
         "specversion": "1.0",
         "id": event.id,
-        "source": f"{PORTAL_URN}{event.portal}",
+        "source": RELAY_URN if event.portal == NO_PORTAL else f"{PORTAL_URN}{event.portal}",
         "type": event.type,
         "subject": event.subject,
         "time": event.time or rfc3339(event.received_at),
         "timestamp": event.time or rfc3339(event.received_at),
         "datacontenttype": "application/json",
         "dataschema": f"urn:planday-relay:schema:{event.entity.replace('_', '-')}:1",
-        "portalid": str(event.portal),
     }
+    if event.portal != NO_PORTAL:
+        envelope["portalid"] = str(event.portal)
     if department is not None:
         envelope["departmentid"] = str(department)
     if employee is not None:
@@ -330,6 +361,7 @@ class Delivery:
     reason: str = ""
     round: int = 1
     replay: str | None = None
+    salt: str = ""
 
     @property
     def id(self) -> str:

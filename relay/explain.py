@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from relay.events import Attempt, Delivery, DeliveryState, EventRecord, EventState
+from relay.events import NO_PORTAL, Attempt, Delivery, DeliveryState, Event, EventRecord, EventState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ def _sentences(
 ) -> Iterator[str]:
     event = record.event
     yield (
-        f"Event {event.type} of {event.subject} in portal {event.portal} came from {event.source} "
+        f"Event {event.type} of {event.subject}{_where(event)} came from {event.source} "
         f"and was accepted {_when(event.received_at, around.now)}."
     )
     if record.envelope is not None:
@@ -77,6 +77,10 @@ def _sentences(
         yield " ".join((f"{delivery.target}: {first}", *(one[:1].upper() + one[1:] for one in more)))
     for target, refusal in record.routing.items():
         yield f"{target}: not sent, because {refusal}."
+
+
+def _where(event: Event) -> str:
+    return "" if event.portal == NO_PORTAL else f" in portal {event.portal}"
 
 
 def _enriched(envelope: Mapping[str, Any]) -> str:

@@ -165,6 +165,18 @@ NOT_COMPARED: Mapping[str, frozenset[str]] = {
     "shift": _MOMENTS | {"deletedBy"},
 }
 
+# What the relay says of itself (`relay.*`): names from the configuration, states and numbers, nothing of anybody.
+_OPERATION: Mapping[str, str] = dict.fromkeys(
+    (
+        *("incident", "summary", "since", "until", "target", "portal", "feed", "reason", "by", "count", "workers"),
+        *("seconds", "limit", "findings"),
+    ),
+    "A",
+)
+OPERATIONS: Mapping[str, Mapping[str, str]] = dict.fromkeys(
+    ("target", "delivery", "backlog", "worker", "feed", "store", "quarantine"), _OPERATION
+)
+
 # Class F, wherever it stands in what a sender pushed. Planday's own answers never get this far.
 NEVER = frozenset({"ssn", "birthDate", "bankAccount", "gender", "deactivationReason", "deactivationDate"})
 
@@ -219,7 +231,7 @@ def check_entry(entry: str) -> str | None:
         if len(parts) > 3 and parts[3] not in KINDS[parts[2]]:
             return f"{parts[2]} has no field {parts[3]!r}"
         return None if len(parts) <= 4 else "a path ends at a field of a record"
-    if len(parts) > 2 and not any(parts[2] in fields for fields in KINDS.values()):
+    if len(parts) > 2 and not any(parts[2] in fields for fields in (*KINDS.values(), _OPERATION)):
         return f"no record has a field {parts[2]!r}"
     return None if len(parts) <= 3 else "a path ends at a field of a record"
 
@@ -248,7 +260,7 @@ class FieldList:
         return self._kept(kind, where)
 
     def _kept_uncached(self, kind: str, where: tuple[str, ...]) -> frozenset[str]:
-        fields = KINDS.get(kind, {})
+        fields = KINDS.get(kind) or OPERATIONS.get(kind, {})
         if self._all:
             return frozenset(fields)
         branch = any(where[: len(path)] == path for path in self._paths)
@@ -319,7 +331,8 @@ class Keep:
 
     # What routing, ordering and time zones need; all of class A or B.
     _OURS: Mapping[str, frozenset[str]] = {
-        kind: frozenset(name for name, letter in fields.items() if letter in "AB") for kind, fields in KINDS.items()
+        kind: frozenset(name for name, letter in fields.items() if letter in "AB")
+        for kind, fields in {**KINDS, **OPERATIONS}.items()
     }
 
     def __init__(self, lists: Iterable[FieldList]) -> None:

@@ -32,6 +32,7 @@ ERRAND = "errand"
 BY_BELL, BY_WORKER = "bell", "worker"
 SWEEP = "sweep"
 FEEDS = "feeds"
+KEEPING = "keeping"
 
 # arq keeps a killed worker's job claimed for the longest time limit of all functions plus ten seconds, so
 # all are alike. Above a drain's life (20 s) plus the longest call that settings allow (60 s), so that arq never

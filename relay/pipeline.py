@@ -91,6 +91,19 @@ class Intake:
         return accepted
 
 
+class Forgetting(Protocol):
+    """Who was erased, as the line needs it (relay/erase)."""
+
+    async def takes(self, event: Event, claimed: ClaimedEvent, enrichment: Enrichment | None = None) -> bool:
+        """End an event that is about an erased person, and answer True; False: it goes on."""
+
+    async def cleaned(self, event: Event) -> Event:
+        """An event without what mentions an erased person; the very same where nothing does."""
+
+    async def cut(self, envelope: dict[str, Any], portal: int) -> None:
+        """Take the mentions of erased people out of an envelope."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """What the line is made of, besides the store."""
@@ -99,6 +112,7 @@ class Line:
     router: Router
     targets: Mapping[str, Target]
     lanes: tuple[Lane, ...] = field(default=())
+    forgetting: Forgetting | None = None
 
 
 class Pipeline:
@@ -125,8 +139,10 @@ class Pipeline:
         began = self._outside.clock()
         waited = began - claimed.since if claimed.since is not None else 0.0
         try:
+            if await self._is_forgotten(event, claimed):
+                return
             enrichment = await self._enrich(event, claimed, waited)
-            if enrichment is not None:
+            if enrichment is not None and not await self._is_forgotten(event, claimed, enrichment):
                 await self._finish(event, claimed, enrichment, began)
         except StoreError:
             raise
@@ -135,6 +151,14 @@ class Pipeline:
             wait = retry.own_fault_again(attempt=claimed.faults + 1, jitter=self._outside.chance())
             reason = f"a fault of ours ({type(error).__name__}) while it was enriched or routed; see the log"
             await self._defer(event, claimed, wait, reason, counted="faults")
+
+    async def _is_forgotten(self, event: Event, claimed: ClaimedEvent, enrichment: Enrichment | None = None) -> bool:
+        """Whether an event was about a person who was erased, and so has ended here."""
+        forgetting = self._line.forgetting
+        if forgetting is None or not await forgetting.takes(event, claimed, enrichment):
+            return False
+        self._outside.record(telemetry.EventRouted(event=event.id, type=event.type, targets=(), unrouted=True))
+        return True
 
     async def _enrich(self, event: Event, claimed: ClaimedEvent, waited: float) -> Enrichment | None:
         """What Planday says, or None when the event was put back."""
@@ -169,7 +193,13 @@ class Pipeline:
 
     async def _finish(self, event: Event, claimed: ClaimedEvent, enrichment: Enrichment, began: float) -> None:
         now = self._outside.clock()
+        told, forgetting = event, self._line.forgetting
+        if forgetting is not None:
+            event = await forgetting.cleaned(told)
         envelope = envelope_of(event, enrichment, sequence=claimed.sequence)
+        if forgetting is not None:
+            await forgetting.cut(envelope, event.portal)
+        cleaned = event is not told
         routing = self._line.router.route(envelope)
         people = people_of(envelope)
         keep = self._kept_for(routing.matched)
@@ -180,8 +210,8 @@ class Pipeline:
             envelope=pydantic_core.to_json(envelope),
             targets=routing.matched,
             refusals=routing.refused,
-            stripped=without_sender_words(event),
-            strip=not keep.received,
+            stripped=without_sender_words(event) or (event.to_json() if cleaned else None),
+            strip=cleaned or not keep.received,
             version=version_of(event, enrichment, reread=overtaken(event, claimed)),
             read_at=enrichment.fetched_at,
             undone=opposites(event.type),

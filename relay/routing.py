@@ -14,6 +14,8 @@ from jmespath.parser import ParsedResult
 from relay.settings import Target
 
 _SHOWN = 5  # names in one sentence
+# Types that start so are the relay's own words about itself.
+OURS = "relay."
 _TYPES_REMEMBERED = 1024  # a type is the sender's word, so what is kept per type has a bound
 
 # Who has no department of its own has that of its person.
@@ -41,8 +43,11 @@ class Router:
         refused = dict(refused_by_type)
         matched = []
         facts = _Facts(envelope)
+        about = _about(envelope)
         for name, rule in candidates:
-            if reason := rule.refusal(facts):
+            if name == about:
+                refused[name] = f"it is about target {name} itself, which cannot tell of its own trouble"
+            elif reason := rule.refusal(facts):
                 refused[name] = reason
             else:
                 matched.append(name)
@@ -56,11 +61,29 @@ class Router:
     def _by_type_uncached(self, type_: str) -> tuple[list[tuple[str, _Rule]], dict[str, str]]:
         candidates, refused = [], {}
         for name, rule in self._rules.items():
-            if any(matches(pattern, type_) for pattern in rule.patterns):
+            if any(_takes(pattern, type_) for pattern in rule.patterns):
                 candidates.append((name, rule))
             else:
                 refused[name] = f"type {type_} matches none of {_listed(rule.patterns)}"
         return candidates, refused
+
+
+def _takes(pattern: str, type_: str) -> bool:
+    """Whether a target's pattern takes a type. What the relay tells of itself goes only to those who ask for it."""
+    return matches(pattern, type_) and (not _is_ours(type_) or pattern.startswith(OURS))
+
+
+def _is_ours(type_: str) -> bool:
+    """Whether the relay tells of itself; a test that a sender made is like any other event."""
+    return type_.startswith(OURS) and type_ != "relay.test"
+
+
+def _about(envelope: Mapping[str, Any]) -> str | None:
+    """The target that the relay tells of, if it does."""
+    if not _is_ours(str(envelope.get("type", ""))):
+        return None
+    name = _mapping(_mapping(envelope.get("data")).get("object")).get("target")
+    return name if isinstance(name, str) else None
 
 
 def matches(pattern: str, type_: str) -> bool:
@@ -113,6 +136,7 @@ class _Facts:
         self.origin = str(envelope.get("relayorigin", "native"))
         self.data = _mapping(envelope.get("data"))
         self.kind, _, self._id = str(envelope.get("subject", "")).partition("/")
+        self.ours = _is_ours(str(envelope.get("type", "")))
 
     @cached_property
     def changed(self) -> frozenset[str]:
@@ -163,20 +187,26 @@ class _Rule:
         self._changed = frozenset(target.changed)
         self._changed_names = target.changed
         self._when = jmespath.compile(target.when) if target.when is not None else None
-        self.needs_record = target.require_complete or bool(
+        self.needs_record = target.needs_record or bool(
             self._departments or self._groups or self._changed or self._when
         )
 
     def refusal(self, facts: _Facts) -> str | None:
         if self._origins and facts.origin not in self._origins:
             return f"origin {facts.origin} is none of {_listed(sorted(self._origins))}"
+        if not facts.ours and (reason := self._record_refusal(facts)):
+            return reason
+        return _condition(self._when, facts.envelope) if self._when is not None else None
+
+    def _record_refusal(self, facts: _Facts) -> str | None:
+        """By what Planday's record says; what the relay tells of itself has none."""
         if self._departments and not self._departments & facts.departments:
             return _none_of("department", facts.departments, self._departments)
         if self._groups and not self._groups & facts.employee_groups:
             return _none_of("employee group", facts.employee_groups, self._groups)
         if self._changed and not self._changed & facts.changed:
             return f"nothing of {_listed(self._changed_names)} changed"
-        return _condition(self._when, facts.envelope) if self._when is not None else None
+        return None
 
 
 def _condition(when: ParsedResult, envelope: Mapping[str, Any]) -> str | None:

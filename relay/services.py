@@ -11,30 +11,39 @@ from ipaddress import ip_network
 from typing import Any
 
 from relay import jobs, telemetry
+from relay.alerts.heartbeat import Heartbeat
+from relay.alerts.incidents import Incident
+from relay.alerts.watch import Watch, open_incidents
 from relay.consent import Consents
 from relay.desk import Desk
+from relay.erase import Order
 from relay.errands import Errands
 from relay.errors import NotFoundError, StoreUnfit
 from relay.feed.marks import Mark
 from relay.feed.runner import Feeds, look_now
 from relay.fields import Keep
 from relay.http import AddressPolicy, OutgoingTransport
+from relay.keeping import Keeping, cipher_of
 from relay.messages import Messages
 from relay.pipeline import Intake, Line, Outside, Pipeline
 from relay.planday.enrich import Planday
 from relay.planday.limits import CLIENT_POLICY, PORTAL_POLICY
 from relay.planday.tokens import Authorisation, authorisation
 from relay.planday.wire import PlandayCalled
-from relay.replay import PlanRequest, Replays
+from relay.replay import PlanRequest, Replays, Rereading, Runner
+from relay.report import Reports
 from relay.routing import Router
 from relay.settings import Settings
 from relay.store import checks
-from relay.store.cipher import FernetCipher
+from relay.store.alerts import AlertStore
 from relay.store.client import connect
 from relay.store.feeds import FeedStore
 from relay.store.keys import Keys
+from relay.store.ledger import Ledger
 from relay.store.paging import Page
+from relay.store.plans import Plans
 from relay.store.reading import DeliveryFilter, DeliveryRow, EventFilter, Reading
+from relay.store.reporting import Reporting
 from relay.store.server import attach
 from relay.store.shared import SharedState
 from relay.store.shelf import Quarantined, Shelf
@@ -49,6 +58,8 @@ __all__ = [
     "DeliveryFilter",
     "DeliveryRow",
     "EventFilter",
+    "Incident",
+    "Order",
     "Page",
     "PlanRequest",
     "Quarantined",
@@ -73,16 +84,20 @@ class Services:
     shared: SharedState
     intake: Intake
     replays: Replays
+    reports: Reports
     desk: Desk
     consents: Consents
     errands: Errands
+    keeping: Keeping
     telemetry: telemetry.Telemetry
     outside: Outside
     arq: Any
     wake: WakeList
     findings: list[checks.Finding] = field(default_factory=list)
     feeds: Feeds | None = None
+    watch: Watch | None = None
     _pipeline: Pipeline | None = None
+    _runner: Runner | None = None
 
     @property
     def clock(self) -> Callable[[], float]:
@@ -114,9 +129,32 @@ class Services:
         )
         return self.findings
 
-    async def start_replay(self, plan: str) -> dict[str, Any]:
-        """Let a plan run, now, in whichever worker is free."""
-        facts = await self.replays.start(plan)
+    async def incidents(self) -> list[Incident]:
+        """What the relay has told of itself and is not over, the oldest first. Raises StoreError."""
+        return await open_incidents(_alert_store(self))
+
+    @property
+    def runner(self) -> Runner:
+        """What runs replay plans, in a worker."""
+        if self._runner is None:
+            raise RuntimeError("this process was opened without the worker's part")
+        return self._runner
+
+    async def start_replay(self, plan: str, *, by: str, reason: str = "", rate: float | None = None) -> dict[str, Any]:
+        """Let a plan run, now, in whichever worker is free. Raises as `Replays.start` does."""
+        facts = await self.replays.start(plan, by=by, reason=reason, rate=rate)
+        await jobs.enqueue(self.arq, self.jobs, jobs.REPLAY, plan)
+        return facts
+
+    async def resume_replay(self, plan: str, *, by: str, reason: str = "") -> dict[str, Any]:
+        """Let a paused plan go on, now. Raises as `Replays.resume` does."""
+        facts = await self.replays.resume(plan, by=by, reason=reason)
+        await jobs.enqueue(self.arq, self.jobs, jobs.REPLAY, plan)
+        return facts
+
+    async def cancel_replay(self, plan: str, *, by: str, reason: str = "") -> dict[str, Any]:
+        """End a plan; a worker takes back what waits. Raises as `Replays.cancel` does."""
+        facts = await self.replays.cancel(plan, by=by, reason=reason)
         await jobs.enqueue(self.arq, self.jobs, jobs.REPLAY, plan)
         return facts
 
@@ -201,8 +239,10 @@ async def open_services(
             backlog_limit=settings.relay.backlog_limit,
             bell=work.bell,
             accept_patience=settings.relay.store_timeout,
+            memory_limit=settings.store.memory_limit,
         )
-        reading = Reading(client, keys)
+        reading, shared = Reading(client, keys), SharedState(client, keys)
+        keeping = Keeping.of(settings, client=client, store=store, keys=keys, shared=shared, outside=outside)
         services = Services(
             settings=settings,
             url=url,
@@ -211,13 +251,30 @@ async def open_services(
             store=store,
             reading=reading,
             shelf=shelf,
-            shared=SharedState(client, keys),
+            shared=shared,
             intake=Intake(store, outside),
-            replays=Replays(store=store, reading=reading, shelf=shelf, outside=outside),
-            desk=Desk(store=store, reading=reading, outside=outside, targets=settings.targets),
+            replays=Replays(
+                plans=Plans(client, keys),
+                reading=reading,
+                targets=settings.targets,
+                portals=settings.portals,
+                audit=keeping.audit,
+                outside=outside,
+            ),
+            reports=Reports(reporting=Reporting(client, keys), reading=reading, settings=settings, outside=outside),
+            desk=Desk(store=store, reading=reading, outside=outside, targets=settings.targets, audit=keeping.audit),
+            keeping=keeping,
             consents=Consents(client, keys),
             errands=Errands(
-                settings=settings, url=url, keys=keys, jobs=work, arq=arq, store=store, clock=outside.clock
+                settings=settings,
+                url=url,
+                keys=keys,
+                jobs=work,
+                arq=arq,
+                store=store,
+                clock=outside.clock,
+                audit=keeping.audit,
+                erasures=keeping.erasures,
             ),
             telemetry=told,
             outside=outside,
@@ -236,19 +293,27 @@ async def open_services(
         yield services
 
 
+def _alert_store(services: Services) -> AlertStore:
+    return AlertStore(
+        services.reading.client,
+        services.keys,
+        bell=services.jobs.bell,
+        memory_limit=services.settings.store.memory_limit,
+    )
+
+
 def _feed_store(services: Services) -> FeedStore:
-    limit = services.settings.relay.backlog_limit
-    return FeedStore(services.store.client, services.keys, backlog_limit=limit, bell=services.jobs.bell)
+    return FeedStore(
+        services.store.client,
+        services.keys,
+        backlog_limit=services.settings.relay.backlog_limit,
+        bell=services.jobs.bell,
+        memory_limit=services.settings.store.memory_limit,
+    )
 
 
 def _planday(services: Services, stack: AsyncExitStack, keep: Keep) -> Planday:
-    settings = services.settings
-    environment = settings.environment
-    cipher = (
-        FernetCipher.from_text(environment.encryption_keys.reveal())
-        if environment.encryption_keys is not None
-        else FernetCipher.load_or_make(environment.data_dir)
-    )
+    settings, cipher = services.settings, cipher_of(services.settings)
     transports = {}
     for name, portal in settings.portals.items():
         policy = AddressPolicy(
@@ -273,6 +338,7 @@ def _planday(services: Services, stack: AsyncExitStack, keep: Keep) -> Planday:
         transports=transports,
         clock=services.clock,
         notify=called,
+        erased=services.keeping.tombstones,
     )
     stack.push_async_callback(planday.aclose)
     return planday
@@ -281,7 +347,8 @@ def _planday(services: Services, stack: AsyncExitStack, keep: Keep) -> Planday:
 async def _add_worker_part(services: Services, stack: AsyncExitStack) -> None:
     settings = services.settings
     messages = Messages(settings.relay.templates)
-    targets = build_all(settings.targets, messages=messages, public_url=settings.relay.public_url)
+    ledger = Ledger(services.store.client, services.keys, cipher=cipher_of(settings))
+    targets = build_all(settings.targets, messages=messages, public_url=settings.relay.public_url, ledger=ledger)
     for target in targets.values():
         stack.push_async_callback(target.aclose)
     keep = Keep([target.fields for target in targets.values()])
@@ -298,7 +365,12 @@ async def _add_worker_part(services: Services, stack: AsyncExitStack) -> None:
         )
         for name, target in targets.items()
     )
-    line = Line(planday=planday, router=Router(settings.targets), targets=targets, lanes=lanes)
+    plans = Plans(services.store.client, services.keys)
+    rereading = Rereading(planday, settings.targets, plans=plans, reading=services.reading, outside=services.outside)
+    services._runner = Runner(plans=plans, outside=services.outside, rereading=rereading)
+    await services.keeping.tombstones.open()
+    router, forgetting = Router(settings.targets), services.keeping.forgetting
+    line = Line(planday=planday, router=router, targets=targets, lanes=lanes, forgetting=forgetting)
     services._pipeline = Pipeline(services.store, line, services.outside)
     services.feeds = Feeds(
         settings.portals,
@@ -307,5 +379,21 @@ async def _add_worker_part(services: Services, stack: AsyncExitStack) -> None:
         intake=services.intake,
         locks=services.shared,
         keep=keep,
+        outside=services.outside,
+        erased=services.keeping.tombstones,
+    )
+    alerts = _alert_store(services)
+    heartbeat = None
+    if settings.alerts.heartbeat_url is not None:
+        heartbeat = Heartbeat(settings.alerts, store=alerts, outside=services.outside)
+        stack.push_async_callback(heartbeat.aclose)
+    services.watch = Watch(
+        settings,
+        store=alerts,
+        marks=_feed_store(services),
+        known_targets=services.reading.known_targets,
+        portal_states=services.portal_states,
+        findings=lambda: services.findings,
+        heartbeat=heartbeat,
         outside=services.outside,
     )

@@ -22,6 +22,9 @@ from relay.services import Services
 DRAINS_PER_WORKER = 2
 SWEEP_EVERY = 5
 FEEDS_EVERY = 5
+KEEPING_EVERY = 10
+# Beside the portals, whose names hold no colon.
+_KEEPING = "keeping:"
 _HEARTBEAT_LIFE = 15.0
 _LOOK_EVERY = 60.0
 _FRAME_PAUSE = 0.5
@@ -125,6 +128,13 @@ class WorkerProcess:
                     timeout=jobs.JOB_TIMEOUT,
                     keep_result=0,
                 ),
+                cron(
+                    self._guarded(self._keeping),
+                    name=f"{self._services.keys.prefix}{jobs.KEEPING}",
+                    second=set(range(0, 60, KEEPING_EVERY)),
+                    timeout=jobs.JOB_TIMEOUT,
+                    keep_result=0,
+                ),
             ],
             redis_pool=jobs.pool(self._services.url, self._services.jobs),
             queue_name=self._services.keys.queue,
@@ -216,6 +226,8 @@ class WorkerProcess:
         await self._start_missing_drains(context["redis"])
         for plan in await self._services.replays.unfinished():
             await jobs.enqueue(context["redis"], self._services.jobs, jobs.REPLAY, plan)
+        if self._services.watch is not None:
+            await self._services.watch.tick()
 
     async def _feeds(self, _context: dict[Any, Any]) -> None:
         """Look at what is due of Planday's lists, portals side by side.
@@ -240,11 +252,19 @@ class WorkerProcess:
             if finding.level == "error":
                 self._record(telemetry.StoreTrouble(reason=str(finding)))
 
-    async def _replay(self, _context: dict[Any, Any], plan: str) -> None:
-        await self._services.replays.run(plan, stopping=self._stopping)
+    async def _replay(self, context: dict[Any, Any], plan: str) -> None:
+        if await self._services.runner.run(plan, stopping=self._stopping):
+            await jobs.enqueue(context["redis"], self._services.jobs, jobs.REPLAY, plan)
 
-    async def _errand(self, _context: dict[Any, Any], errand: str, kind: str, name: str) -> None:
-        await self._services.errands.run(errand, kind, name)
+    async def _errand(self, _context: dict[Any, Any], errand: str, kind: str, name: str, by: str) -> None:
+        await self._services.errands.run(errand, kind, name, by)
+
+    async def _keeping(self, _context: dict[Any, Any]) -> None:
+        """Retention, and erasures that lost their process; beside the timer's own job, whose time is limited."""
+        running = self._feeding.get(_KEEPING)
+        if (running is None or running.done()) and not self._stop.is_set():
+            body = self._guarded(self._services.keeping.tick)
+            self._feeding[_KEEPING] = asyncio.create_task(body(stopping=self._stop.is_set))
 
     async def _live_drains(self) -> int:
         _, drains = await self._services.store.live(now=self._services.clock())

@@ -38,7 +38,11 @@ class FakePlanday:
         self.records: dict[str, Any] = {}
         self.asked: list[str] = []
 
-    async def enrich(self, event: Event, *, now: float, reread: bool = False) -> Enrichment:
+    async def enrich(
+        self, event: Event, *, now: float, not_before: float | None = None, reread: bool = False, priority: int = 0
+    ) -> Enrichment:
+        if event.seen is not None and event.type.startswith("relay."):
+            return Enrichment(object=dict(event.seen.object or {}), fetched_at=now)
         self.asked.append(event.subject)
         found = self.records.get(event.subject, {"id": event.entity_id, "status": "Assigned"})
         if isinstance(found, Exception):
@@ -97,6 +101,11 @@ class Relay:
                 for name, target in self.targets.items()
             ),
         )
+
+    def rebuilt(self) -> Pipeline:
+        """The pipeline anew, after one of its parts was exchanged."""
+        self.pipeline = Pipeline(self.store, self._line(), self.outside)
+        return self.pipeline
 
     async def work(self) -> float | None:
         """Handle all that is due now; returns when the next is due."""

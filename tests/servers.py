@@ -12,6 +12,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import itertools
+import os
 import socket
 import ssl
 import struct
@@ -256,3 +258,20 @@ async def endless(peer: Peer) -> None:
 def zipped(body: bytes) -> Behaviour:
     """Answer gzip whether or not it was asked for."""
     return answer(200, gzip.compress(body), "Content-Encoding: gzip", "Content-Type: text/plain")
+
+
+_FIRST_PORT, _PORTS_EACH = 20_000, 500
+_next_port = itertools.count()
+
+
+def free_port() -> int:
+    """A port for a process that must be told one. Nobody listens on it now, and nobody else is given it: it lies below
+    the ports that the kernel hands out by itself, and each worker of a parallel run has its own stretch."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for _ in range(_PORTS_EACH):
+        port = _FIRST_PORT + worker * _PORTS_EACH + (os.getpid() + next(_next_port)) % _PORTS_EACH
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no free port is left for this worker")

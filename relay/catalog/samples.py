@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from relay.catalog.schemas import schema_id
-from relay.fields import KINDS
+from relay.fields import KINDS, OPERATIONS
 
 
 def sample(type_: str, *, every_field: bool = False) -> dict[str, Any]:
     """An enriched envelope of that type; `every_field` adds the fields that a usual record would not have."""
     stem, _, verb = type_.rpartition(".")
     entity = stem.rpartition(".")[2]
+    if entity in OPERATIONS:
+        return _operation(type_, entity, every_field)
     related = {kind: _complete(kind, _RELATED.get(kind, {}), every_field) for kind in _kinds(stem, verb, every_field)}
     data: dict[str, Any] = {
         "object": _complete(entity, _object(entity, verb), every_field) if verb not in _GONE or every_field else None,
@@ -47,6 +49,31 @@ def sample(type_: str, *, every_field: bool = False) -> dict[str, Any]:
         "relayorigin": "test",
         "correlationid": "evt_5a3c0f5f1b1e4d0c8a7b6c5d4e3f2a1b",
         "data": data,
+    }
+
+
+def _operation(type_: str, entity: str, every_field: bool) -> dict[str, Any]:
+    """What the relay tells of itself: about no portal, with nothing of Planday's."""
+    about, record = _TOLD[entity]
+    missing = dict.fromkeys(OPERATIONS[entity], "-") if every_field else {}
+    return {
+        "specversion": "1.0",
+        "id": "evt_5a3c0f5f1b1e4d0c8a7b6c5d4e3f2a1c",
+        "source": "urn:planday-relay",
+        "type": type_,
+        "subject": f"{entity}/{about}",
+        "time": "2026-10-21T07:45:12.000Z",
+        "timestamp": "2026-10-21T07:45:12.000Z",
+        "datacontenttype": "application/json",
+        "dataschema": schema_id(entity),
+        "sequence": "000007",
+        "relayorigin": "derived",
+        "correlationid": "evt_5a3c0f5f1b1e4d0c8a7b6c5d4e3f2a1c",
+        "data": {
+            "object": {**missing, "since": "2026-10-21T07:40:12.000Z", **record},
+            "related": {kind: _complete(kind, {}, True) for kind in KINDS} if every_field else {},
+            "enrichment": {"state": "complete", "missing": [], "fetched_at": "2026-10-21T07:45:14.000Z"},
+        },
     }
 
 
@@ -208,6 +235,38 @@ _CHANGED: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("absence_request", "cancelled"): {"status": "Cancelled"},
     ("portal", "authorization_revoked"): _LOST,
     ("portal", "authorization_restored"): {**_LOST, "reason": None},
+}
+_TOLD: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "target": (
+        "hours",
+        {"incident": "target_failing:hours", "target": "hours", "summary": "Target hours keeps failing."},
+    ),
+    "delivery": (
+        "hours",
+        {
+            "incident": "delivery_exhausted:hours",
+            "target": "hours",
+            "count": 3,
+            "summary": "3 deliveries to target hours are dead.",
+        },
+    ),
+    "worker": ("all", {"incident": "worker_silent:all", "count": 1, "workers": 1, "summary": "1 worker vanished."}),
+    "feed": (
+        "bistro.shifts",
+        {
+            "incident": "feed_behind:bistro.shifts",
+            "portal": "bistro",
+            "feed": "shifts",
+            "reason": "Planday answers 503",
+            "summary": "The feed shifts of portal bistro cannot read Planday.",
+        },
+    ),
+    "store": ("redis", {"incident": "store_unhealthy:redis", "findings": ["appendonly is no"], "summary": "Not safe."}),
+    "quarantine": ("all", {"incident": "quarantine_growing:all", "count": 10, "summary": "10 bodies are unreadable."}),
+    "backlog": (
+        "limit",
+        {"incident": "backlog_growing:limit", "count": 190_000, "limit": 200_000, "summary": "Nearly full."},
+    ),
 }
 # Made by us, never compared: what changed has Planday's own times only.
 _MADE = frozenset({"start", "end", "shiftStart", "shiftEnd"})

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from relay.catalog.types import CATALOG
-from relay.fields import KINDS
+from relay.fields import KINDS, OPERATIONS
 
 Json = dict[str, Any]
 
@@ -84,6 +84,11 @@ FORMS: Mapping[str, Json] = {
     ),
     "requestedAccounts": _list({"type": "object", "properties": {"id": _WHOLE, "name": _TEXT, "cost": _list(_COST)}}),
 }
+# What the relay tells of itself.
+_TOLD: Mapping[str, Json] = {
+    **dict.fromkeys(("count", "workers", "seconds", "limit"), _WHOLE),
+    "findings": _list({"type": "string"}),
+}
 # Made by the relay of Planday's local times.
 _OURS: Mapping[str, frozenset[str]] = {
     "shift": frozenset({"start", "end"}),
@@ -101,7 +106,7 @@ def schema(entity: str) -> Json | None:
     """The schema of the envelopes about one entity, by its name ("punchclock_entry"); None where we know none such."""
     if entity not in ENTITIES:
         return None
-    about = "relay" if entity == "relay" else f"planday\\.{entity}"
+    about = "relay" if entity == "relay" else f"relay\\.{entity}" if entity in OPERATIONS else f"planday\\.{entity}"
     related = {kind: {"$ref": f"#/$defs/{kind}"} for kind in RELATED if kind != entity}
     data: Json = {
         "object": {
@@ -131,12 +136,16 @@ def schema(entity: str) -> Json | None:
     }
 
 
+# An event of the relay about itself may concern a portal, or none.
+_OF_PORTAL, _OF_ANY = "^urn:planday:portal:[0-9]+$", "^urn:planday(:portal:[0-9]+|-relay)$"
+
+
 def _attributes(entity: str, pattern: str) -> Json:
     text: Json = {"type": "string"}
     return {
         "specversion": {"const": "1.0"},
         "id": {"type": "string", "pattern": "^evt_", "description": "The same on every retry and replay."},
-        "source": {"type": "string", "pattern": "^urn:planday:portal:[0-9]+$"},
+        "source": {"type": "string", "pattern": _OF_ANY if entity in OPERATIONS else _OF_PORTAL},
         "type": {"type": "string", "pattern": pattern},
         "subject": {"type": "string", "pattern": f"^{entity}/"},
         "time": {"type": "string", "format": "date-time", "description": "When it happened, in UTC."},
@@ -153,13 +162,13 @@ def _attributes(entity: str, pattern: str) -> Json:
 
 
 def _of(entity: str) -> Json:
-    if entity in KINDS:
+    if entity in KINDS or entity in OPERATIONS:
         return {"oneOf": [{"$ref": f"#/$defs/{entity}"}, {"type": "null"}]}
     return {"type": ["object", "null"]}
 
 
 def _definitions(entity: str) -> Json:
-    kinds = dict.fromkeys((entity, *RELATED) if entity in KINDS else RELATED)
+    kinds = dict.fromkeys((entity, *RELATED) if entity in KINDS or entity in OPERATIONS else RELATED)
     return {kind: _record(kind) for kind in kinds} | {
         "time": {
             "description": "A wall-clock time of Planday's with its zone; `flag` says why `instant` is not known.",
@@ -186,11 +195,13 @@ def _definitions(entity: str) -> Json:
 def _record(kind: str) -> Json:
     properties = {
         name: {**field_form(kind, name), "description": f"class {letter}: {_CLASSES[letter]}"}
-        for name, letter in KINDS[kind].items()
+        for name, letter in (KINDS.get(kind) or OPERATIONS[kind]).items()
     }
     return {"type": "object", "properties": properties}
 
 
 def field_form(kind: str, name: str) -> Json:
     """The form of one field's value."""
+    if kind in OPERATIONS:
+        return _TOLD.get(name, _TEXT)
     return _TIME if name in _OURS.get(kind, frozenset()) else FORMS.get(name, _TEXT)

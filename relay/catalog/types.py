@@ -160,6 +160,41 @@ _SENDERS: Mapping[str, Mapping[str, str]] = {
         "unlocked": "A payroll period was opened again.",
     },
 }
+# What the relay tells of itself: stem -> verb -> (meaning, what it is seen by).
+_RELAY: Mapping[str, Mapping[str, tuple[str, str]]] = {
+    "relay.target": {
+        "failing": ("A target keeps failing: nothing is sent to it but a probe now and then.", "its breaker is open"),
+        "recovered": ("A target that kept failing takes deliveries again.", "its breaker is closed and stays so"),
+        "paused": ("Nothing is sent to a target until somebody resumes it.", "a pause, by the relay or by a person"),
+        "resumed": ("Deliveries to a target that was paused go on.", "`relay targets resume`"),
+    },
+    "relay.delivery": {
+        "exhausted": ("Deliveries to a target are dead: they are not tried again by themselves.", "dead deliveries"),
+        "cleared": ("A target has no dead deliveries any more.", "replay, cancellation or retention"),
+        "parked": ("Deliveries to a target wait for a decision of a person.", "parked deliveries"),
+        "decided": ("No delivery to a target waits for a decision any more.", "release or cancellation"),
+    },
+    "relay.worker": {
+        "silent": ("Workers vanished without leave and were not replaced.", "a heartbeat that ended"),
+        "back": ("As many workers as before are at work.", "new heartbeats"),
+    },
+    "relay.feed": {
+        "behind": ("A feed cannot read Planday: changes there are noticed late.", "looks that break off, or stay away"),
+        "caught_up": ("A feed that was behind has read Planday up to now.", "a look that came to its end"),
+    },
+    "relay.store": {
+        "unhealthy": ("The store is not safe as it is, or nearly full.", "its persistence, policy, role or memory"),
+        "healthy": ("The store is as it must be again.", "the same"),
+    },
+    "relay.quarantine": {
+        "growing": ("Many signed bodies of senders cannot be read.", "bodies put into the quarantine"),
+        "calm": ("Senders' bodies can be read again.", "no more of them for a while"),
+    },
+    "relay.backlog": {
+        "growing": ("Work that is due waits for long, or senders are about to be refused.", "age and number of it"),
+        "calm": ("Work is done in time again.", "the same"),
+    },
+}
 _ORDER = (
     *("planday.employee", "planday.department", "planday.employee_group", "planday.position", "planday.shift_type"),
     *("planday.shift", "planday.punchclock_entry", "planday.punchclock_break", "planday.absence_request"),
@@ -185,6 +220,9 @@ def _rows() -> Iterator[EventType]:
             yield EventType(type=f"{stem}.{verb}", meaning=meaning, change=change)
         for verb, meaning in _SENDERS.get(stem, {}).items():
             yield EventType(type=f"{stem}.{verb}", meaning=meaning, change=_NOT_SEEN, door=Door.SENDERS)
+    for stem, verbs in _RELAY.items():
+        for verb, (meaning, change) in verbs.items():
+            yield EventType(type=f"{stem}.{verb}", meaning=meaning, change=change, door=Door.RELAY)
     yield EventType(
         type="relay.test",
         meaning="A test: the target can be reached.",

@@ -76,6 +76,7 @@ def static_faults(loaded: Settings) -> list[Fault]:
     import asyncio
     from pathlib import Path
 
+    from relay.alerts.heartbeat import check as check_heartbeat
     from relay.envelope import check_map
     from relay.messages import Messages
     from relay.signing import check_secrets
@@ -86,6 +87,7 @@ def static_faults(loaded: Settings) -> list[Fault]:
         for name, source in loaded.sources.items()
         for fault in (*check_secrets(source), *check_map(source))
     ]
+    faults += check_heartbeat(loaded.alerts)
 
     async def targets() -> None:
         messages = Messages(folder=Path(loaded.relay.templates) if loaded.relay.templates else None)

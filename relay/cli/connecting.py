@@ -42,7 +42,7 @@ def set_token(
     async def enter(services: Services) -> dict[str, Any]:
         services.telemetry.hide(token)
         try:
-            await services.errands.set_token(name, token)
+            await services.errands.set_token(name, token, by=opened.operator())
         except (AuthorizationLost, WrongPortal) as error:
             return {"ok": False, "portal": name, "error": str(error)}
         return {"ok": True, "portal": name, "id": services.settings.portals[name].id, **await _missing(services, name)}

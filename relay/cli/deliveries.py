@@ -56,7 +56,10 @@ def list_(
     if as_json:
         out.json_out(shapes.page([shapes.delivery_row(row) for row in page.rows], page, "deliveries"))
         return
-    print_page(page)
+    if state is DeliveryState.PARKED:
+        print_parked(page)
+    else:
+        print_page(page)
 
 
 async def page_of(
@@ -84,6 +87,37 @@ def print_page(page: Page[DeliveryRow]) -> None:
         ),
         empty="no deliveries" if page.cursor is None else "no deliveries on this page",
     )
+    more(page.cursor)
+
+
+def print_parked(page: Page[DeliveryRow]) -> None:
+    """What a person needs to decide: look for the key at the target, then release or cancel."""
+    from relay.web import shapes
+
+    out.table(
+        ("event", "target", "subject", "sent (UTC)", "ended (UTC)", "outcome", "status", "answer", "key", "why parked"),
+        (
+            (
+                row.delivery.event,
+                row.delivery.target,
+                row.subject,
+                out.utc(row.evidence.started_at) if row.evidence else None,
+                out.utc(row.evidence.ended_at if row.evidence else row.delivery.updated_at),
+                row.evidence.outcome.value if row.evidence else "not known",
+                row.evidence.status if row.evidence else None,
+                row.evidence.excerpt if row.evidence else None,
+                shapes.delivery(row.delivery)["idempotency_key"],
+                row.delivery.reason,
+            )
+            for row in page.rows
+        ),
+        empty="no deliveries are parked" if page.cursor is None else "no parked deliveries on this page",
+    )
+    if page.rows:
+        out.say(
+            "the target may have these. Look there for the key: relay deliveries cancel EVENT TARGET --reason ... if "
+            "it is there, relay deliveries release EVENT TARGET --reason ... if it is not"
+        )
     more(page.cursor)
 
 

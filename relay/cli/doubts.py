@@ -24,6 +24,10 @@ def doubts(loaded: Settings) -> Iterator[dict[str, Any]]:
         yield finding("warning", "targets", "there are none: nothing is sent", remedy="[targets.NAME]")
     if loaded.sources and not loaded.portals:
         yield finding("warning", "portals", "there are none: nothing is read in Planday", remedy="[portals.NAME]")
+    if loaded.targets and not _is_told(loaded):
+        what = "nobody: no target's `events` take relay.*, and no heartbeat is set"
+        remedy = '"relay.*" in the `events` of a target that people read, or heartbeat_url (docs/alerts.md)'
+        yield finding("warning", "alerts", f"what is wrong with the relay itself is told to {what}", remedy=remedy)
     for name, target in loaded.targets.items():
         where = f"targets.{name}"
         for pattern in target.events:
@@ -61,6 +65,11 @@ def unknown_pattern(pattern: str) -> str | None:
     if close:
         return close[0]
     return "" if ours else None
+
+
+def _is_told(loaded: Settings) -> bool:
+    patterns = (pattern for target in loaded.targets.values() for pattern in target.events)
+    return loaded.alerts.heartbeat_url is not None or any(pattern.startswith("relay.") for pattern in patterns)
 
 
 def _is_reference(text: str) -> bool:

@@ -7,14 +7,19 @@ from collections.abc import Callable
 import typer
 
 from relay.cli import (
+    alerts,
+    audit,
+    backup,
     catalog,
     checking,
     config,
     deliveries,
+    erase,
     events,
     portals,
     quarantine,
     replay,
+    report,
     serving,
     stats,
     targets,
@@ -64,9 +69,13 @@ for name, group in (
     ("targets", targets),
     ("portals", portals),
     ("quarantine", quarantine),
+    ("audit", audit),
 ):
     app.add_typer(group.app, name=name)
+app.command()(alerts.alerts)
 app.command()(stats.stats)
+for command in (report.report, erase.erase, backup.backup, backup.restore):
+    app.command()(command)
 app.command()(catalog.catalog)
 app.add_typer(config.app, name="config")
 for command in (config.migrate, config.version):

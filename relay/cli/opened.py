@@ -29,13 +29,19 @@ def settings(role: Role) -> Settings:
 
 
 def ask(
-    call: Callable[[Services], Awaitable[Answer]], *, worker: bool = False, portals: bool = False, strict: bool = True
+    call: Callable[[Services], Awaitable[Answer]],
+    *,
+    worker: bool = False,
+    portals: bool = False,
+    strict: bool = True,
+    by: Settings | None = None,
 ) -> Answer:
     """Open the services, make one call, close them.
 
-    `worker` needs the secrets of targets and portals, `portals` those of portals alone.
+    `worker` needs the secrets of targets and portals, `portals` those of portals alone. `by`: not by the settings of
+    this shell but by these.
     """
-    loaded = settings("worker" if worker else "portals" if portals else "store")
+    loaded = by or settings("worker" if worker else "portals" if portals else "store")
 
     async def run() -> Answer:
         from relay.services import open_services
@@ -54,7 +60,7 @@ def here_or_errand(kind: str, name: str, here: Callable[[Services], Awaitable[di
     try:
         settings("worker")
     except ConfigError:
-        answer = ask(lambda services: services.errands.ask(kind, name))
+        answer = ask(lambda services: services.errands.ask(kind, name, by=operator()))
         if "error" in answer:
             raise (NotFoundError if answer.get("missing") is True else RelayError)(answer["error"]) from None
         return answer
@@ -63,6 +69,7 @@ def here_or_errand(kind: str, name: str, here: Callable[[Services], Awaitable[di
 
 def telemetry(loaded: Settings, *, role: str, quiet: bool = False) -> Telemetry:
     """Log lines of this process, to stderr; `quiet`: only errors, since the command's answer says the rest."""
+    from relay.settings import revealed
     from relay.telemetry import Telemetry
 
     told = Telemetry(
@@ -71,20 +78,8 @@ def telemetry(loaded: Settings, *, role: str, quiet: bool = False) -> Telemetry:
         role=role,
     )
     told.configure()
-    told.hide(*_secrets(loaded))
+    told.hide(*revealed(loaded))
     return told
-
-
-def _secrets(loaded: Settings) -> list[str]:
-    """Every secret that this role has read, so that no log line shows one."""
-    portals, targets = loaded.portals.values(), loaded.targets.values()
-    found = [
-        loaded.store.url,
-        *(portal.refresh_token for portal in portals if portal.refresh_token is not None),
-        *(target.url for target in targets),
-        *(secret for target in targets for secret in getattr(target, "signing_secret", ())),
-    ]
-    return [secret.reveal() for secret in found if secret is not None and secret.resolved]
 
 
 async def known_target(services: Services, name: str | None) -> None:

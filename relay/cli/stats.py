@@ -33,7 +33,7 @@ def stats(
         # Targets that left the configuration still have deliveries to count.
         names = dict.fromkeys([*services.settings.targets, *await services.reading.known_targets()])
         found = await services.reading.stats(tuple(names), now=services.clock())
-        return shapes.stats(found, portals=await services.portal_states())
+        return shapes.stats(found, portals=await services.portal_states(), incidents=await services.incidents())
 
     found = opened.ask(find)
     if as_json:
@@ -55,10 +55,14 @@ def print_stats(found: dict[str, Any]) -> None:
         {
             "open": str(found["open"]),
             "oldest open": _seconds(found["oldest_open_seconds"]),
-            "workers": str(found["workers"]),
+            "workers": str(found["workers"] or "none: events wait and nothing is delivered; start `relay worker`"),
             "quarantine": str(found["quarantine"]),
         }
     )
+    if found["incidents"]:
+        sys.stdout.write("\nwhat is wrong\n")
+        for one in found["incidents"]:
+            sys.stdout.write(f"{out.instant(one['since'])}  {out.printable(one['summary'])}\n")
     if found["portals"]:
         sys.stdout.write("\n")
         out.table(("portal", "authorisation"), found["portals"].items())

@@ -64,7 +64,9 @@ def try_(name: Name, as_json: out.AsJson = False) -> None:
     Example:
       relay targets test ops-slack
     """
-    answer = opened.here_or_errand("target", name, lambda services: services.errands.test_target(name))
+    answer = opened.here_or_errand(
+        "target", name, lambda services: services.errands.test_target(name, by=opened.operator())
+    )
     if as_json:
         out.json_out(answer)
     else:
@@ -75,6 +77,41 @@ def try_(name: Name, as_json: out.AsJson = False) -> None:
         sys.stdout.write(f"\n{out.printable(request['body'], keep=chr(10))}\n")
         if answer["answer"]["excerpt"]:
             sys.stdout.write(f"\nanswer: {out.cell(answer['answer']['excerpt'])}\n")
+    if not answer["ok"]:
+        raise typer.Exit(exits.FAILED)
+
+
+@app.command()
+def preview(
+    name: Name,
+    event: Annotated[str | None, typer.Argument(metavar="EVENT", help="An event's id.")] = None,
+    sample: Annotated[str | None, typer.Option(metavar="TYPE", help="A made-up event of this type instead.")] = None,
+    as_json: out.AsJson = False,
+) -> None:
+    """Show the very request that would be sent of an event now, secrets masked; nothing is sent.
+
+    For payroll also what it is to the target: new, a correction, a reversal, or there already.
+    Exit code 1 when nothing would be sent.
+
+    \b
+    Examples:
+      relay targets preview payroll evt_5a3c0f5f1b1e4d0c8a7b6c5d4e3f2a1b
+      relay targets preview payroll --sample planday.payroll_line.created
+    """
+    if (event is None) == (sample is None):
+        raise typer.BadParameter("give an event's id, or --sample TYPE")
+    what = event or f"sample:{sample}"
+    answer = opened.here_or_errand(
+        "preview", f"{name} {what}", lambda services: services.errands.preview(name, what, by=opened.operator())
+    )
+    if as_json:
+        out.json_out(answer)
+    else:
+        out.facts({key: answer[key] for key in ("event", "type", "standing", "note") if answer[key]})
+        if request := answer["request"]:
+            sys.stdout.write(f"\n{request['method']} {request['url']}\n")
+            out.facts(request["headers"])
+            sys.stdout.write(f"\n{out.printable(request['body'], keep=chr(10))}\n")
     if not answer["ok"]:
         raise typer.Exit(exits.FAILED)
 

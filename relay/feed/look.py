@@ -10,6 +10,7 @@ from relay import telemetry
 from relay.feed.compare import SOURCE, Look, Snapshot, appeared_or_changed, gone
 from relay.feed.marks import Mark
 from relay.feed.reading import OVERLAP, Feed, Part, Window
+from relay.persons import NOBODY, ErasedPeople, IsGone, cut_fields, is_theirs
 from relay.pipeline import Outside
 from relay.planday.feeds import FeedReader
 from relay.planday.models import Record
@@ -52,6 +53,7 @@ class Looking:
         kept: Callable[[str], frozenset[str]],
         outside: Outside,
         backfill: float = 0.0,
+        erased: ErasedPeople = NOBODY,
     ) -> None:
         """`kept` says which fields of a kind some target may have; `backfill` (seconds) how far a first look tells."""
         self._portal = portal
@@ -61,6 +63,7 @@ class Looking:
         self._kept = kept
         self._outside = outside
         self._backfill = backfill
+        self._erased = erased
         self._told = 0
 
     async def mark(self) -> Mark:
@@ -97,6 +100,9 @@ class Looking:
             since=window.since or 0.0,
             quiet=not mark.knows(part.kind),
         )
+        gone_people = await self._erased.of(self._portal)
+        if gone_people is not None:
+            part = _without(part, gone_people)
         kept = part.complete
         for batch in self._batches(part):
             numbers = list(batch)
@@ -107,7 +113,7 @@ class Looking:
             ]
             kept = await self._observe(part.kind, found) and kept
         if part.covers is not None and part.steady and not mark.first:
-            kept = await self._missing(look, part, window) and kept
+            kept = await self._missing(look, part, window, gone_people) and kept
         return kept
 
     @staticmethod
@@ -168,7 +174,7 @@ class Looking:
         reach = timedelta(days=300).total_seconds()
         return mark.began - timedelta(days=44).total_seconds() <= day <= mark.began + reach
 
-    async def _missing(self, look: Look, part: Part, window: Window) -> bool:
+    async def _missing(self, look: Look, part: Part, window: Window, gone_people: IsGone | None) -> bool:
         """What was there, should be in this list, and is not."""
         assert part.covers is not None
         first, last = part.covers
@@ -176,6 +182,9 @@ class Looking:
         absent = [number for number in known if number not in part.rows]
         stored = await self._store.snapshots(self._portal, part.kind, absent)
         absent = [number for number in absent if number in stored and not _is_gone(stored[number])]
+        if gone_people is not None:
+            # Left out of the list by ourselves; what is remembered of them is about to go.
+            absent = [one for one in absent if not is_theirs(part.kind, one, _fields(stored[one]) or {}, gone_people)]
         elsewhere = await self._elsewhere(part, window) if absent else {}
         asked, kept = 0, True
         found: list[Observation | None] = []
@@ -239,6 +248,16 @@ _KINDS: Mapping[str, tuple[str, ...]] = {
     "absence": ("absence_request", "absence_record"),
     "payroll": ("payroll_line",),
 }
+
+
+def _without(part: Part, gone_people: IsGone) -> Part:
+    """A list without what belongs to erased people, and without what leads to them."""
+    rows = {
+        number: replace(record, fields=cut_fields(record.fields, gone_people))
+        for number, record in part.rows.items()
+        if not is_theirs(part.kind, number, record.fields, gone_people)
+    }
+    return replace(part, rows=rows)
 
 
 def _fields(stored: Stored | None) -> Mapping[str, object] | None:

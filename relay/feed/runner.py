@@ -30,6 +30,7 @@ from relay.feed.look import Looking, Result
 from relay.feed.marks import Mark
 from relay.feed.reading import FEEDS, Feed
 from relay.fields import Keep
+from relay.persons import NOBODY, ErasedPeople
 from relay.pipeline import Intake, Outside
 from relay.planday.enrich import Planday
 from relay.settings import Portal
@@ -83,6 +84,7 @@ class Feeds:
         locks: Locks,
         keep: Keep,
         outside: Outside,
+        erased: ErasedPeople = NOBODY,
     ) -> None:
         self._portals = portals
         self._planday = planday
@@ -103,6 +105,7 @@ class Feeds:
                     kept=lambda kind: keep.fields(kind, ("object",)),
                     outside=outside,
                     backfill=portal.backfill,
+                    erased=erased,
                 ),
             )
             for name, portal in portals.items()
@@ -225,7 +228,7 @@ class Feeds:
             origin=Origin.DERIVED,
             seen=seen,
         )
-        await self._intake.accept([event])
+        await self._intake.accept([event], urgent=True)
 
 
 async def look_now(store: FeedStore, portal: Portal, *, now: float) -> tuple[str, ...]:

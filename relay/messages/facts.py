@@ -13,6 +13,8 @@ from typing import Any
 from relay.messages import times
 
 LONGEST_VALUE = 200
+# What the relay tells of itself is a few sentences.
+LONGEST_SUMMARY = 1000
 _LONGEST_RAW = 2000
 _DEEPEST = 20
 _MOST_CHANGED = 8
@@ -79,6 +81,7 @@ def facts(envelope: Mapping[str, Any]) -> dict[str, Any]:
         "was": _was(envelope, record),
         "since": f"{since} UTC" if (since := times.moment(record.get("since"))) else "",
         "reason": clean(record.get("reason")) if entity == "portal" else "",
+        "summary": clean(record.get("summary"), LONGEST_SUMMARY) if type_.startswith("relay.") else "",
         "note": _note(envelope, type_, record),
         "event": plain(envelope),
     }

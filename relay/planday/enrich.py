@@ -14,9 +14,10 @@ from typing import Any, Literal
 
 import httpx
 
-from relay.errors import NotFoundError, PlandayError, RecordGone, ScopeMissing
+from relay.errors import NotFoundError, PlandayError, RecordErased, RecordGone, ScopeMissing
 from relay.events import Event, Seen
 from relay.fields import LISTED_OTHERWISE, Keep
+from relay.persons import NOBODY, ErasedPeople
 from relay.planday import check as checks
 from relay.planday.cache import LIFETIMES, WATCHED_LIFETIMES, Cache
 from relay.planday.check import PortalCheck, PortalStatus
@@ -53,7 +54,10 @@ _REFERS: Mapping[str, Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Enrichment:
-    """What Planday says about an event. `missing` names what could not be had and why, never a value."""
+    """What Planday says about an event. `missing` names what could not be had and why, never a value.
+
+    `erased`: the record is of a person who was erased here, so nothing of it was taken.
+    """
 
     object: dict[str, Any] | None = None
     related: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -62,6 +66,7 @@ class Enrichment:
     fetched_at: float
     zone: str | None = None
     modified: str | None = None
+    erased: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,7 @@ class Planday:
         sleep: Sleep = asyncio.sleep,
         notify: Notify | None = None,
         max_wait: float = 2.0,
+        erased: ErasedPeople = NOBODY,
     ) -> None:
         self._keep = keep
         self._cache = Cache(shared=shared, clock=clock, sleep=sleep)
@@ -104,7 +110,15 @@ class Planday:
                 max_wait=max_wait,
             )
             lifetimes = WATCHED_LIFETIMES if "employees" in portal.feeds else LIFETIMES
-            records = Records(portal.id, client=client, cache=self._cache, keep=keep, clock=clock, lifetimes=lifetimes)
+            records = Records(
+                portal.id,
+                client=client,
+                cache=self._cache,
+                keep=keep,
+                clock=clock,
+                lifetimes=lifetimes,
+                erased=erased,
+            )
             self._portals[name] = _Portal(name, portal, client, records)
         self._by_id = {portal.settings.id: portal for portal in self._portals.values()}
 
@@ -123,6 +137,9 @@ class Planday:
         for a later reading than the event, as a replay that re-reads does.
         """
         since = max(event.received_at, not_before or 0.0)
+        if event.seen is not None and event.type.startswith("relay."):
+            # The relay about itself: Planday knows nothing of it, and may be what is wrong.
+            return Enrichment(object=dict(event.seen.object or {}), fetched_at=now)
         portal = self._by_id.get(event.portal)
         if portal is None:
             return Enrichment(state="none", missing=("portal: not configured",), fetched_at=now)
@@ -140,7 +157,8 @@ class Planday:
         try:
             record = await portal.records.get(event.entity, number, hints=hints, not_before=since, priority=priority)
         except (RecordGone, ScopeMissing) as error:
-            return Enrichment(state="partial", missing=(_missing("object", error),), fetched_at=now)
+            erased = isinstance(error, RecordErased)
+            return Enrichment(state="partial", missing=(_missing("object", error),), fetched_at=now, erased=erased)
         return await self._with_related(portal, event.entity, record, priority=priority)
 
     async def _as_seen(self, portal: _Portal, event: Event, seen: Seen, *, now: float, priority: int) -> Enrichment:

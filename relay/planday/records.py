@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from relay.errors import PlandayError, PlandayUnavailable, RecordGone, ScopeMissing
+from relay.errors import PlandayError, PlandayUnavailable, RecordErased, RecordGone, ScopeMissing
 from relay.fields import KINDS, Keep
+from relay.persons import NOBODY, ErasedPeople, cut_fields, is_theirs
 from relay.planday import endpoints, lookups
 from relay.planday.cache import LIFETIMES, OWN_LIFETIME, Cache, Entry
 from relay.planday.client import PortalClient
@@ -41,6 +42,7 @@ _TABLE_TRUSTED = 60.0
 # Counted up when what an entry looks like changes.
 _FORM = 1
 _GONE = "gone"
+_ERASED = "erased"
 _SCOPE = "scope:"
 
 
@@ -74,8 +76,10 @@ class Records:
         keep: Keep,
         clock: Clock,
         lifetimes: Mapping[str, float] = LIFETIMES,
+        erased: ErasedPeople = NOBODY,
     ) -> None:
         self._portal = portal
+        self._erased = erased
         self._lifetimes = lifetimes
         self._client = client
         self._cache = cache
@@ -155,7 +159,14 @@ class Records:
             try:
                 if want.kind in TABLES:
                     return await self._table(want.kind, priority=priority), ""
+                gone = await self._erased.of(self._portal)
+                if gone is not None and want.kind == "employee" and gone(str(want.id)):
+                    return None, _ERASED
                 raw = await self._raw(want, hints, priority=priority)
+                if gone is not None:
+                    if is_theirs(want.kind, str(want.id), raw, gone):
+                        return None, _ERASED
+                    raw = cut_fields(raw, gone)
                 return self._kept(want.kind, raw), ""
             except RecordGone:
                 return None, _GONE
@@ -199,6 +210,8 @@ def _record(entry: Entry, body: Any, want: Want) -> Record:
     if entry.why.startswith(_SCOPE):
         scope = entry.why.removeprefix(_SCOPE)
         raise ScopeMissing(f"{want.kind}: 403 scope {scope}", scope=scope)
+    if entry.why == _ERASED:
+        raise RecordErased(f"{want.kind}: of a person who was erased here")
     if entry.why or body is None:
         raise RecordGone(f"{want.kind}: gone")
     return Record(fields=body["fields"], links=body["links"], odd=tuple(body["odd"]), at=entry.at)

@@ -1,19 +1,29 @@
 """Settings: one TOML file and the environment, checked whole at start, every fault with its path."""
 
+from relay.settings.alerts import Alerts
 from relay.settings.load import ROLES, USUAL_PATH, Role, load, load_mapping, revealed, schema, shown
 from relay.settings.models import Environment, Portal, Relay, Settings, Store
+from relay.settings.payroll import MapField, PayrollAuth, PayrollBody, PayrollTls
+from relay.settings.retention import Retention
 from relay.settings.sources import Source
-from relay.settings.targets import Rate, Retry, SlackTarget, Target, WebhookTarget
+from relay.settings.targets import PayrollHttpTarget, Rate, Retry, SlackTarget, Target, WebhookTarget
 from relay.settings.values import Address, Secret, Text
 
 __all__ = [
     "ROLES",
     "USUAL_PATH",
     "Address",
+    "Alerts",
     "Environment",
+    "MapField",
+    "PayrollAuth",
+    "PayrollBody",
+    "PayrollHttpTarget",
+    "PayrollTls",
     "Portal",
     "Rate",
     "Relay",
+    "Retention",
     "Retry",
     "Role",
     "Secret",

@@ -11,16 +11,37 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from relay.errors import Fault
+from relay.settings.alerts import Alerts
 from relay.settings.base import Section
 from relay.settings.models import Portal, Relay, Settings, Store
+from relay.settings.payroll import MapField, PayrollAuth, PayrollBody, PayrollTls
+from relay.settings.retention import Retention
 from relay.settings.sources import Source
-from relay.settings.targets import Rate, Retry, SlackTarget, WebhookTarget
+from relay.settings.targets import Breaker, PayrollHttpTarget, Rate, Retry, SlackTarget, WebhookTarget
 
-LATER_SECTIONS = ("retention", "alerts", "users")
-_LATER_TARGETS = ("slack-app", "teams", "payroll-http", "payroll-file", "xero-uk", "email")
-_TARGETS: Mapping[str, type[Section]] = {"slack": SlackTarget, "webhook": WebhookTarget}
-_SECTIONS: Mapping[str, type[Section]] = {"relay": Relay, "store": Store, "sources": Source, "portals": Portal}
-_TABLES: Mapping[str, type[Section]] = {"retry": Retry, "rate": Rate}
+LATER_SECTIONS = ("users",)
+_LATER_TARGETS = ("slack-app", "teams", "payroll-file", "xero-uk", "email")
+_TARGETS: Mapping[str, type[Section]] = {
+    "slack": SlackTarget,
+    "webhook": WebhookTarget,
+    "payroll-http": PayrollHttpTarget,
+}
+_SECTIONS: Mapping[str, type[Section]] = {
+    "relay": Relay,
+    "store": Store,
+    "sources": Source,
+    "portals": Portal,
+    "alerts": Alerts,
+    "retention": Retention,
+}
+_TABLES: Mapping[str, type[Section]] = {
+    "retry": Retry,
+    "rate": Rate,
+    "breaker": Breaker,
+    "body": PayrollBody,
+    "auth": PayrollAuth,
+    "tls": PayrollTls,
+}
 _KINDS = ", ".join(_TARGETS)
 
 _WORDS = {
@@ -106,6 +127,8 @@ def _model_at(place: Sequence[str]) -> type[Section]:
     """The model whose setting the last part of `place` (the union's tag included) would be."""
     if len(place) < 2:
         return Settings
+    if place[0] == "targets" and len(place) > 4 and place[3] == "map":
+        return MapField
     model = _TARGETS.get(place[2], Section) if place[0] == "targets" and len(place) > 2 else _SECTIONS.get(place[0])
     return _TABLES.get(place[-2], model or Section)
 

@@ -22,7 +22,7 @@ Role = Literal["web", "worker", "portals", "store", "all"]
 # Whose secrets a role has to hold; what it does not need it does not read.
 ROLES: Mapping[Role, tuple[str, ...]] = {
     "web": ("store", "sources"),
-    "worker": ("store", "portals", "targets"),
+    "worker": ("store", "portals", "targets", "alerts"),
     "portals": ("store", "portals"),
     "store": ("store",),
     "all": SECTIONS,

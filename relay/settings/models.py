@@ -9,10 +9,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from relay.settings.alerts import Alerts
 from relay.settings.base import Section
+from relay.settings.retention import Retention
 from relay.settings.sources import Source
 from relay.settings.targets import Target
-from relay.settings.values import Duration, Name, Network, Secret, Text, within
+from relay.settings.values import Duration, Name, Network, Secret, Size, Text, within
 
 _KEY_PREFIX = re.compile(r"[A-Za-z0-9._-]{1,40}:")
 
@@ -67,6 +69,9 @@ class Store(Section):
 
     url: Secret | None = None
     """A reference to a Redis URL, as a rule "env:REDIS_URL"; unset means the embedded store."""
+    memory_limit: Size | None = None
+    """From which use of memory on Redis takes no new events, so that what is under way can still be written; without
+    it nine tenths of Redis's own maxmemory, and where it has none, eight tenths of the machine's memory."""
     durability: Literal["everysec", "always"] = "everysec"
     """The least that is demanded of a Redis that is not ours: how often its log reaches the disk."""
 
@@ -125,9 +130,13 @@ class Settings(Section):
     """The service itself."""
     store: Store = Store()
     """Redis, or the embedded server."""
+    retention: Retention = Retention()
+    """How long each kind of record is kept."""
     sources: dict[Name, Source] = Field(default_factory=dict)
     """Senders, by name: POST /in/NAME."""
     portals: dict[Name, Portal] = Field(default_factory=dict)
     """Planday portals, by name."""
     targets: dict[Name, Annotated[Target, Field(discriminator="type")]] = Field(default_factory=dict)
     """Where events go, by name."""
+    alerts: Alerts = Alerts()
+    """When the relay tells of its own troubles."""

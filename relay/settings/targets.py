@@ -9,7 +9,8 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from relay import fields as field_classes
 from relay.settings.base import Section, as_list, expression
-from relay.settings.values import Address, Duration, Network, Secret, within
+from relay.settings.payroll import MapField, Names, PayrollAuth, PayrollBody, PayrollTls, header_name, output_names
+from relay.settings.values import Address, Duration, Network, Secret, Text, within
 
 _PATTERN = re.compile(r"[A-Za-z0-9_*-]+(\.[A-Za-z0-9_*-]+)*")
 _FIRST_72_HOURS = ("5s", "30s", "2m", "10m", "1h", "4h", "12h", "24h", "24h", "24h")
@@ -35,6 +36,23 @@ class Rate(Section):
     """Calls under way at once."""
 
 
+class Breaker(Section):
+    """When a target that keeps failing is left alone: nothing is sent but one probe at a time until one succeeds."""
+
+    failures: int = Field(default=5, ge=1, le=1000)
+    """So many failed calls in a row open it. A refusal of one event (4xx) is no failure of the target."""
+    share: float = Field(default=0.5, gt=0, le=1)
+    """Or this part of the calls within `span`, ..."""
+    sample: int = Field(default=20, ge=2, le=10_000)
+    """... if there were at least so many."""
+    span: Annotated[Duration, within("1s", "1h")] = Field(default="1m", validate_default=True)
+    """The span of time that the sample is taken of."""
+    wait: Annotated[Duration, within("100ms", "1h")] = Field(default="15s", validate_default=True)
+    """How long an open breaker waits before its first probe; every failed probe doubles it ..."""
+    longest: Annotated[Duration, within("100ms", "1h")] = Field(default="5m", validate_default=True)
+    """... up to this."""
+
+
 class _Target(Section):
     events: Annotated[tuple[str, ...], BeforeValidator(as_list)] = Field(min_length=1)
     """Type patterns; `*` stands for any text, dots included ("planday.shift.*")."""
@@ -55,6 +73,10 @@ class _Target(Section):
     its record is gone or out of the app's scope."""
     retry: Retry = Retry()
     """When a failed delivery is tried again, and how long one attempt may take."""
+    breaker: Breaker = Breaker()
+    """When the target is left alone because it keeps failing."""
+    every_version: bool = False
+    """Send every `updated` (and `payroll_line.corrected`), also those that a newer one overtook while they waited."""
     allow_networks: tuple[Network, ...] = ()
     """Networks in CIDR form that the address guard lets through, e.g. an on-premises payroll server."""
     allow_http: bool = False
@@ -81,6 +103,11 @@ class _Target(Section):
             if fault := field_classes.check_entry(entry):
                 raise ValueError(f"{entry!r}: {fault}")
         return value
+
+    @property
+    def needs_record(self) -> bool:
+        """Whether it can only be served with what Planday says: then an event waits for as long as Planday is away."""
+        return self.require_complete
 
     def field_list(self) -> field_classes.FieldList:
         """What this target may have, defaults applied."""
@@ -128,4 +155,65 @@ class SlackTarget(_Target):
         return ("class:A", *names)
 
 
-Target = WebhookTarget | SlackTarget
+class PayrollHttpTarget(_Target):
+    """A payroll system's HTTP interface: one line per record, mapped field by field, each sent once."""
+
+    type: Literal["payroll-http"]
+    """The kind of target."""
+    url: Address
+    """Where lines are sent; a reference when the URL holds a credential."""
+    method: Literal["POST", "PUT"] = "POST"
+    """The HTTP method."""
+    fields: tuple[str, ...] = Field(min_length=1)
+    """What the target may have; has to be said for payroll. `map` can use nothing else."""
+    map: Annotated[dict[str, MapField], BeforeValidator(output_names)] = Field(min_length=1)
+    """The fields of a line, by their names in the body, in this order; a dot nests."""
+    amounts: Names = ()
+    """The mapped fields that are amounts: what a correction or a reversal changes the sign or size of."""
+    body: PayrollBody = PayrollBody()
+    """What the body looks like: JSON or CSV."""
+    auth: PayrollAuth = PayrollAuth()
+    """The credential by which the payroll system knows us."""
+    tls: PayrollTls = PayrollTls()
+    """Certificates: ours, and the root of the far side's."""
+    headers: dict[str, Text] = Field(default_factory=dict)
+    """Further headers, such as a customer's number; a value that is secret by reference."""
+    line_key: Names = Field(default=("portalid", "subject"), min_length=1)
+    """The paths whose values, joined by ":", say which line it is; stable for the life of a line."""
+    line_key_header: str | None = None
+    """A header that carries the key of the line; it can be mapped as "line.key" too."""
+    approved_only: bool = True
+    """Send only what is approved in Planday; what loses its approval is taken back."""
+    corrections: Literal["replace", "delta", "hold"] = "replace"
+    """What a changed line becomes: the whole line again, the difference, or a matter for a person."""
+    unknown_statuses: tuple[Annotated[int, Field(ge=500, le=599)], ...] = (500, 502, 504)
+    """With dedupes = false: answers after which nobody knows whether the line was taken; such a line is parked."""
+    ledger_days: int = Field(default=400, ge=90, le=3650)
+    """How long it is remembered what was sent; counted anew with every sending of the line."""
+    dedupes: bool = False
+    """Whether it recognises a repeated idempotency key. False: never sent again after an unknown outcome."""
+    rate: Rate = Rate(concurrency=4)
+    """How fast and how wide, over all workers together."""
+
+    @property
+    def needs_record(self) -> bool:
+        return True  # a line is made of nothing else
+
+    @field_validator("line_key_header")
+    @classmethod
+    def _line_key_header(cls, value: str | None) -> str | None:
+        return value if value is None else header_name(value)
+
+    @field_validator("headers")
+    @classmethod
+    def _headers(cls, value: dict[str, Text]) -> dict[str, Text]:
+        for name in value:
+            header_name(name)
+        return value
+
+    @staticmethod
+    def default_fields() -> tuple[str, ...]:
+        return ()
+
+
+Target = WebhookTarget | SlackTarget | PayrollHttpTarget

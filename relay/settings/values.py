@@ -21,6 +21,8 @@ from pydantic_core import CoreSchema, core_schema
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = re.compile(r"([1-9]\d{0,8}) ?(KB|MB|GB)?")
+_SIZES = {"": 1, "KB": 2**10, "MB": 2**20, "GB": 2**30}
 _LONGEST_DURATION = 366 * 86400.0
 _A_DURATION = 'a duration is a number and a unit, such as "30s", "10m", "4h" or "30d"'
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
@@ -29,16 +31,25 @@ _REFERENCE = re.compile(r"(env):([A-Za-z_][A-Za-z0-9_]*)|(file):(.+)")
 _ORIGIN = re.compile(r"(https?://)(?:[^/?#@]*@)?([A-Za-z0-9_.:\[\]-]+)")
 
 
-def seconds(value: Any) -> float:
-    """A duration as it is written in the settings, in seconds. A bare number is seconds."""
+def seconds(value: Any, *, most: float = _LONGEST_DURATION) -> float:
+    """A duration as it is written in the settings, in seconds, at most `most`. A bare number is seconds."""
     number = math.nan
     if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
         number = float(match[1]) * _UNITS[match[2] or "s"]
     elif isinstance(value, int | float) and not isinstance(value, bool):
         number = float(value)
-    if not 0 <= number <= _LONGEST_DURATION:
+    if not 0 <= number <= most:
         raise ValueError(_A_DURATION)
     return number
+
+
+def size(value: Any) -> int:
+    """An amount of memory as it is written in the settings, in bytes. A bare number is bytes."""
+    if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip().upper())):
+        return int(match[1]) * _SIZES[match[2] or ""]
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    raise ValueError('a size is a number and a unit, such as "512MB" or "4GB"')
 
 
 def duration(value: float) -> str:
@@ -105,6 +116,11 @@ Duration = Annotated[
             "examples": ["30s", "10m", "4h", "30d"],
         }
     ),
+]
+Size = Annotated[
+    int,
+    BeforeValidator(size),
+    WithJsonSchema({"type": ["string", "integer"], "pattern": r"^\d+ ?(KB|MB|GB)?$", "examples": ["512MB", "4GB"]}),
 ]
 Name = Annotated[str, AfterValidator(_name)]
 Network = Annotated[str, AfterValidator(_network)]

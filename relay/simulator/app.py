@@ -75,6 +75,8 @@ def create_simulator(
             Route("/connect/authorize", _authorize(simulator), methods=["GET", "POST"]),
             Route("/slack/services/{team}/{hook}/{token}", _plain(simulator.slack), methods=["POST"]),
             Route("/payroll/{name}", _plain(simulator.payroll), methods=["POST"]),
+            Route("/paylines/token", _plain(simulator.pay_office.token), methods=["POST"]),
+            Route("/paylines/{mode}/{name}", _plain(simulator.pay_office), methods=["POST", "PUT"]),
             *control_routes(simulator),
             Route("/{domain}/{rest:path}", _plain(simulator.api), methods=_ANY),
         ],

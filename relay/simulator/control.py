@@ -135,6 +135,13 @@ async def payroll_secret(simulator: Simulator, request: Request) -> Any:
     return {"name": body.get("name")}
 
 
+async def paylines(simulator: Simulator, request: Request) -> Any:
+    """The lines that the stand-in of a pay office booked."""
+    if request.method == "DELETE":
+        simulator.pay_office.clear()
+    return simulator.pay_office.as_dict(name=request.query_params.get("name"))
+
+
 async def reset(simulator: Simulator, request: Request) -> Any:
     """Start over."""
     simulator.reset()
@@ -170,6 +177,7 @@ def control_routes(simulator: Simulator) -> list[Route]:
         route("/slack", slack, "GET", "DELETE"),
         route("/payroll", payroll, "GET", "DELETE"),
         route("/payroll/secret", payroll_secret, "POST"),
+        route("/paylines", paylines, "GET", "DELETE"),
         route("/portals/{portal_id:int}/authorisation/{action}", authorise, "POST"),
         route("/portals/{portal_id:int}/{entity}/{action}", act, "POST"),
         route("/{rest:path}", nothing, "GET", "POST", "PUT", "DELETE"),

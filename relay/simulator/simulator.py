@@ -26,6 +26,7 @@ from relay.simulator.identity import (
     Identity,
 )
 from relay.simulator.limits import RateLimits
+from relay.simulator.pay_office import PayOffice
 from relay.simulator.payroll_standin import PAYROLL_SECRET, PayrollStandin
 from relay.simulator.relay_event_emitter import EMIT_SECRET, RelayEventEmitter
 from relay.simulator.request_log import RequestLog
@@ -107,6 +108,7 @@ class Simulator:
         self.emitter = RelayEventEmitter(url=emit_to, secret=emit_secret, sleep=sleep, transport=emit_transport)
         self.slack = SlackStandin(clock=self.clock, settings=self.settings, faults=self.faults)
         self.payroll = PayrollStandin(clock=self.clock, faults=self.faults, secret=payroll_secret)
+        self.pay_office = PayOffice(clock=self.clock, faults=self.faults)
         self.api = Api(
             endpoints=ENDPOINTS,
             portals=lambda portal_id: self.portals[portal_id],
@@ -152,6 +154,7 @@ class Simulator:
         self.emitter.clear()
         self.slack.clear()
         self.payroll.clear()
+        self.pay_office.clear()
         for life in self.lives:
             life.begin()
 

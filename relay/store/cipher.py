@@ -18,6 +18,11 @@ from relay.errors import ConfigError, Fault
 KEY_FILE = "encryption.key"
 
 
+def new_key() -> str:
+    """A fresh key, in the form that `FernetCipher.from_text` reads."""
+    return Fernet.generate_key().decode()
+
+
 class FernetCipher:
     """The first key encrypts, all decrypt."""
 
@@ -93,7 +98,7 @@ def _make(path: Path) -> None:
     handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(Fernet.generate_key())
+            file.write(new_key().encode())
             file.flush()
             os.fsync(file.fileno())
         with suppress(FileExistsError):

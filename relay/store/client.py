@@ -20,6 +20,7 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 _SCRIPTS = Path(__file__).parent / "scripts"
+_NEEDS = "-- Needs: "
 _SOCKET_TIMEOUT = 5.0
 # Replies by which Redis says that it is up but takes no writes now: memory, disk, role, loading, a hanging script.
 _REFUSALS = ("OOM", "MISCONF", "READONLY", "LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS", "UNKILLABLE")
@@ -27,9 +28,12 @@ _REFUSALS = ("OOM", "MISCONF", "READONLY", "LOADING", "BUSY", "MASTERDOWN", "CLU
 
 @cache
 def script_text(name: str) -> str:
-    """The text of one script with the common part before it."""
-    common = (_SCRIPTS / "_common.lua").read_text(encoding="utf-8")
-    return common + "\n" + (_SCRIPTS / f"{name}.lua").read_text(encoding="utf-8")
+    """The text of one script, with the common part and those that its first line names before it."""
+    text = (_SCRIPTS / f"{name}.lua").read_text(encoding="utf-8")
+    first = text.partition("\n")[0]
+    needed = first.removeprefix(_NEEDS).split() if first.startswith(_NEEDS) else []
+    before = [(_SCRIPTS / f"{part}.lua").read_text(encoding="utf-8") for part in ("_common", *needed)]
+    return "\n".join((*before, text))
 
 
 @contextmanager

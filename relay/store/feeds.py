@@ -14,6 +14,7 @@ import redis.asyncio as aioredis
 
 from relay.events import Event
 from relay.store.client import Scripts, command
+from relay.store.headroom import Headroom
 from relay.store.keys import Keys
 from relay.store.store import ENTITY_LIFE, Bell, ms
 
@@ -50,8 +51,16 @@ class FeedStore:
     """Marks and snapshots of all feeds. Raises StoreError when Redis does not do what is asked."""
 
     def __init__(
-        self, client: aioredis.Redis, keys: Keys, *, backlog_limit: int, bell: Callable[[float], Bell]
+        self,
+        client: aioredis.Redis,
+        keys: Keys,
+        *,
+        backlog_limit: int,
+        bell: Callable[[float], Bell],
+        memory_limit: int | None = None,
     ) -> None:
+        """`memory_limit`: the bytes from which on Redis takes no new events; see Headroom."""
+        self._headroom = Headroom(client, limit=memory_limit)
         self._client = client
         self._keys = keys
         self._backlog_limit = backlog_limit
@@ -92,8 +101,9 @@ class FeedStore:
     async def observe(self, portal: int, kind: str, observations: Sequence[Observation], *, now: float) -> list[bool]:
         """Write snapshots with their events, each as a whole or not at all; False where somebody else wrote meanwhile.
 
-        Raises BacklogFull, and then nothing of that batch was written.
+        Raises BacklogFull or StoreFull, and then nothing of that batch was written.
         """
+        await self._headroom.demand(now=now)
         kept: list[bool] = []
         for begin in range(0, len(observations), _OBSERVED_AT_ONCE):
             kept += await self._observe(portal, kind, observations[begin : begin + _OBSERVED_AT_ONCE], now)

@@ -5,6 +5,7 @@ server.lock      held by the server process itself, so it is free only when noth
 store.json       {url, pid of the owner}, mode 0600: how other processes get in
 written-by.json  which server wrote the data last, because not every other one can read them
 store.sock, store.log, appendonlydir/ (appendonly.aof before Redis 7)
+restoring.json   there while a backup is put in place: nobody starts a server on what may be half of it
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import fcntl
 import json
 import os
 import time
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,11 +25,13 @@ import redis
 from relay.errors import StoreError, StoreUnavailable
 from relay.store.binary import Version, Writer
 
+RESTORING = "restoring.json"
 LEFTOVER_SECONDS = 20  # a little over the guard's own patience
 
 
 def attach(data_dir: Path) -> str:
     """Return the URL of the embedded store that another process owns, once it is known to answer."""
+    refuse_half_restored(data_dir)
     nothing = f"no store is running in {data_dir}: start `relay up`, or set REDIS_URL"
     try:
         url = str(json.loads((data_dir / "store.json").read_bytes())["url"])
@@ -70,6 +75,47 @@ def own(data_dir: Path) -> int:
     os.truncate(lock, 0)
     os.write(lock, f"{os.getpid()}\n".encode())
     return lock
+
+
+def has_data(data_dir: Path) -> bool:
+    """Whether a server has written data here, be they empty."""
+    return any((data_dir / name).exists() for name in ("appendonlydir", "appendonly.aof"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restoring:
+    """A restore under way: where it moves what was there, and of each name that it replaces whether that was there."""
+
+    before: Path
+    names: Mapping[str, bool]
+
+
+def write_restoring(data_dir: Path, mark: Restoring) -> None:
+    write_private(data_dir / RESTORING, {"before": mark.before.name, "names": dict(mark.names)})
+
+
+def read_restoring(data_dir: Path) -> Restoring | None:
+    """The restore that is under way here, or was cut off; None as a rule. Raises StoreError when it cannot be told."""
+    try:
+        body: Any = json.loads((data_dir / RESTORING).read_bytes())
+        names = {str(name): bool(was_there) for name, was_there in body["names"].items()}
+        return Restoring(before=data_dir / str(body["before"]), names=names)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(
+            f"{data_dir / RESTORING} says that a backup is being restored, and cannot be read: what was there before "
+            f"is in {data_dir}/before-restore-...; move it back, then delete that file"
+        ) from error
+
+
+def refuse_half_restored(data_dir: Path) -> None:
+    """Raise StoreError while a backup is being put in place here, or when that was cut off."""
+    if (mark := read_restoring(data_dir)) is not None:
+        raise StoreError(
+            f"a backup is being restored into {data_dir}, or that was cut off: wait for it, or run `relay restore` "
+            f"again, which first puts back what was there (it is in {mark.before})"
+        )
 
 
 def server_lock(data_dir: Path) -> int:

@@ -61,13 +61,14 @@ class DeliveryFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryRow:
-    """A delivery with what a list says of its event."""
+    """A delivery with what a list says of its event; of a parked one also its last attempt, for a person to decide."""
 
     delivery: Delivery
     type: str
     subject: str
     portal: int
     accepted_at: float
+    evidence: Attempt | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,9 +190,10 @@ class Reading:
                 for place in found:
                     pipe.hgetall(self._keys.delivery(place.id, indexes[place.index]))
                     pipe.hmget(self._keys.event(place.id), ["ty", "lane", "at", "seq"])
+                    pipe.lindex(self._keys.attempts(place.id, indexes[place.index]), -1)
                 answers = await pipe.execute()
             return [
-                _delivery_row(place.id, indexes[place.index], answers[2 * n], answers[2 * n + 1])
+                _delivery_row(place.id, indexes[place.index], *answers[3 * n : 3 * n + 3])
                 for n, place in enumerate(found)
             ]
 
@@ -326,16 +328,19 @@ def _delivery(id_: str, target: str, raw: Mapping[bytes, bytes], sequence: int) 
 
 
 def _delivery_row(
-    id_: str, target: str, raw: Mapping[bytes, bytes], event: Sequence[bytes | None]
+    id_: str, target: str, raw: Mapping[bytes, bytes], event: Sequence[bytes | None], last: bytes | None
 ) -> DeliveryRow | None:
     kind, lane, at, sequence = event
     if not raw or kind is None or lane is None or at is None:
         return None
     portal, entity, entity_id = lane.decode().split(":", 2)
+    delivery = _delivery(id_, target, raw, int(sequence or 0))
+    parked = delivery.state is DeliveryState.PARKED
     return DeliveryRow(
-        delivery=_delivery(id_, target, raw, int(sequence or 0)),
+        delivery=delivery,
         type=kind.decode(),
         subject=f"{entity}/{entity_id}",
         portal=int(portal),
         accepted_at=float(at) / 1000,
+        evidence=Attempt.from_json(last) if parked and last is not None else None,
     )

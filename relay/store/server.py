@@ -46,7 +46,9 @@ class EmbeddedServer:
         maxmemory: int | None = None,
         ready_timeout: float = 30.0,
         load_timeout: float = 900.0,
+        restoring: bool = False,
     ) -> None:
+        """`restoring`: whoever puts a backup in place may start it; all others wait until that is done."""
         self.data_dir = data_dir.absolute()
         self.process: subprocess.Popen[bytes] | None = None
         self.binary = binary
@@ -54,6 +56,7 @@ class EmbeddedServer:
         self._maxmemory = maxmemory
         self._ready_timeout = ready_timeout
         self._load_timeout = load_timeout
+        self._restoring = restoring
         self._password = secrets.token_hex(32)
         self._port: int | None = None
         self._url: str | None = None
@@ -79,6 +82,8 @@ class EmbeddedServer:
         try:
             if self._lock is None:
                 self._lock = folder.own(self.data_dir)
+            if not self._restoring:
+                folder.refuse_half_restored(self.data_dir)
             binary = self._choose_binary()
             writing = folder.server_lock(self.data_dir)
             try:

@@ -12,12 +12,26 @@ from relay.errors import ConfigError, Fault
 from relay.messages import Messages
 from relay.targets.answers import Verdict
 from relay.targets.base import Common, Preview, Result, Sending, Settings, Target, Transport
+from relay.targets.ledger import Ledger
+from relay.targets.payroll import PayrollHttp
 from relay.targets.slack import Slack
 from relay.targets.webhook import Webhook
 
-KINDS: Mapping[str, type[Target]] = {kind.kind: kind for kind in (Webhook, Slack)}
+KINDS: Mapping[str, type[Target]] = {kind.kind: kind for kind in (Webhook, Slack, PayrollHttp)}
 
-__all__ = ["KINDS", "Preview", "Result", "Sending", "Settings", "Target", "Transport", "Verdict", "build", "build_all"]
+__all__ = [
+    "KINDS",
+    "Ledger",
+    "Preview",
+    "Result",
+    "Sending",
+    "Settings",
+    "Target",
+    "Transport",
+    "Verdict",
+    "build",
+    "build_all",
+]
 
 
 def build(
@@ -26,23 +40,30 @@ def build(
     *,
     messages: Messages,
     public_url: str | None = None,
+    ledger: Ledger | None = None,
     transport: Transport | None = None,
 ) -> Target:
-    """One target from its settings, with its secrets resolved; raises ConfigError if it can never work."""
-    return KINDS[settings.type](
-        name, settings, common=Common(messages=messages, public_url=public_url), transport=transport
-    )
+    """One target from its settings, with its secrets resolved; raises ConfigError if it can never work.
+
+    Without a `ledger` a payroll target can be checked and previewed, and sends nothing.
+    """
+    common = Common(messages=messages, public_url=public_url, ledger=ledger)
+    return KINDS[settings.type](name, settings, common=common, transport=transport)
 
 
 def build_all(
-    settings: Mapping[str, Settings], *, messages: Messages, public_url: str | None = None
+    settings: Mapping[str, Settings],
+    *,
+    messages: Messages,
+    public_url: str | None = None,
+    ledger: Ledger | None = None,
 ) -> dict[str, Target]:
     """All targets; raises one ConfigError with the faults of every one."""
     built: dict[str, Target] = {}
     faults: list[Fault] = []
     for name, one in settings.items():
         try:
-            built[name] = build(name, one, messages=messages, public_url=public_url)
+            built[name] = build(name, one, messages=messages, public_url=public_url, ledger=ledger)
         except ConfigError as error:
             faults += error.faults
     if faults:

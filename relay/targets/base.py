@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -22,9 +23,10 @@ from relay.errors import AddressRefused, ConfigError, Fault, NotSent, Unanswered
 from relay.events import Outcome
 from relay.http import AddressPolicy, OutgoingTransport
 from relay.messages import Messages
-from relay.settings import SlackTarget, WebhookTarget
+from relay.settings import PayrollHttpTarget, SlackTarget, WebhookTarget
 from relay.targets import answers, masking
 from relay.targets.answers import Verdict
+from relay.targets.ledger import Ledger
 
 USER_AGENT = f"planday-relay/{__version__}"
 CONNECT_TIMEOUT = 5.0
@@ -33,12 +35,16 @@ _EXCERPT_OF_SUCCESS = 200
 _SEPARATOR = re.compile(r"[/?&=]")
 _SHORTEST_PART = 12  # a word of a path is no secret; a token is longer
 
-Settings = WebhookTarget | SlackTarget
+Settings = WebhookTarget | SlackTarget | PayrollHttpTarget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sending:
-    """One attempt, as the pipeline hands it over. `envelope` is whole; the target takes what it may have."""
+    """One attempt, as the pipeline hands it over. `envelope` is whole; the target takes what it may have.
+
+    `salt` is there only where a person asked for a new idempotency key; `released` says that a person let this
+    delivery go after it was parked.
+    """
 
     event_id: str
     target: str
@@ -46,6 +52,8 @@ class Sending:
     envelope: Mapping[str, Any]
     now: float
     replay: str | None = None
+    salt: str = ""
+    released: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,20 +71,24 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """The request that would be sent, fit to be shown."""
+    """The request that would be sent, fit to be shown. `standing` says what it is to a target that keeps a ledger
+    ("new", "correction", "reversal", or why nothing would be sent), `note` the same in a sentence."""
 
     method: str
     url: str
     headers: Mapping[str, str]
     body: str
+    standing: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Common:
-    """What all targets share: the templates, and where people reach this relay."""
+    """What all targets share: the templates, where people reach this relay, and what payroll was sent."""
 
     messages: Messages
     public_url: str | None = None
+    ledger: Ledger | None = None
 
 
 class Transport(Protocol):
@@ -93,14 +105,15 @@ class Target(ABC):
     """One configured target. `settings` hold its limits; `limiter` names the counter that limits its rate."""
 
     kind: ClassVar[str]
+    method = "POST"
 
     def __init__(self, name: str, settings: Settings, *, common: Common, transport: Transport | None = None) -> None:
         """`common` is for the kinds that need it. Raises ConfigError if these settings can never work."""
         self.name = name
         self.settings = settings
-        self.url = _address(name, settings)
+        self.url = address(f"targets.{name}.url", settings.url.reveal(), policy_of(settings))
         self.fields = settings.field_list()
-        self.transport = transport or _transport(settings)
+        self.transport = transport or transport_of(settings)
 
     @property
     def dedupes(self) -> bool:
@@ -132,11 +145,10 @@ class Target(ABC):
 
     def prepare(self, sending: Sending) -> httpx.Request:
         """The request of one attempt; raises Unrenderable."""
-        if missing := [name for name in _REQUIRED if not sending.envelope.get(name)]:
-            raise Unrenderable(f"the event has no {', '.join(missing)}")
+        essentials(sending.envelope)
         body = self.body(sending)
         headers = {"user-agent": USER_AGENT, **self.headers(sending, body)}
-        return httpx.Request("POST", self.url, headers=headers, content=body)
+        return httpx.Request(self.method, self.url, headers=headers, content=body)
 
     def preview(self, sending: Sending) -> Preview:
         """What `prepare` makes, masked; the body as it would go out."""
@@ -153,7 +165,15 @@ class Target(ABC):
         except Unrenderable as error:
             return Result(outcome=Outcome.REJECTED, reason=f"no message can be made of this event: {error}")
         except Exception as fault:
-            return Result(outcome=Outcome.RETRY, reason=_ours("making the message", fault))
+            return Result(outcome=Outcome.RETRY, reason=ours("making the message", fault))
+        return await self.exchange(request, sending, kept=kept)
+
+    async def foresee(self, sending: Sending) -> Preview:
+        """What `send` would do now, without doing it. Raises Unrenderable, and StoreError of a target with a ledger."""
+        return self.preview(sending)
+
+    async def exchange(self, request: httpx.Request, sending: Sending, *, kept: Mapping[str, str]) -> Result:
+        """Send one request, whatever comes of it; `kept` is what may be kept of its headers."""
         timeout = self.settings.retry.timeout
         try:
             response = await self.transport.send(
@@ -169,7 +189,7 @@ class Target(ABC):
             outcome, reason = Outcome.UNKNOWN, f"sent, but it is not known whether it was taken: {error}"
         except Exception as fault:
             # It may have been sent: a target that does not dedupe must not get it twice for a fault of ours.
-            outcome, reason = Outcome.UNKNOWN, _ours("sending", fault)
+            outcome, reason = Outcome.UNKNOWN, ours("sending", fault)
         return Result(outcome=outcome, reason=reason, request_headers=kept)
 
     async def unreachable(self) -> str | None:
@@ -179,7 +199,7 @@ class Target(ABC):
             found = await asyncio.get_running_loop().getaddrinfo(self.url.host, port, type=socket.SOCK_STREAM)
         except OSError:
             return f"{self.url.host} cannot be resolved"
-        policy = _policy(self.settings)
+        policy = policy_of(self.settings)
         reasons = (policy.check_address(str(address[0]), port) for *_, address in found)
         return next((reason for reason in reasons if reason), None)
 
@@ -202,12 +222,20 @@ class Target(ABC):
         )
 
 
-def _ours(doing: str, fault: Exception) -> str:
+def essentials(envelope: Mapping[str, Any]) -> None:
+    """Raises Unrenderable for an event without the attributes that every event has."""
+    if missing := [name for name in _REQUIRED if not envelope.get(name)]:
+        raise Unrenderable(f"the event has no {', '.join(missing)}")
+
+
+def ours(doing: str, fault: Exception) -> str:
+    """What an attempt says of a fault of our own."""
     # The class alone: a foreign exception's text may hold the URL or a value of the event.
     return f"a fault of the relay's own while {doing} ({type(fault).__name__})"
 
 
-def _policy(settings: Settings) -> AddressPolicy:
+def policy_of(settings: Settings) -> AddressPolicy:
+    """What the address guard lets through for this target."""
     return AddressPolicy(
         allow_networks=tuple(ip_network(network) for network in settings.allow_networks),
         allow_ports=frozenset(settings.allow_ports),
@@ -215,18 +243,19 @@ def _policy(settings: Settings) -> AddressPolicy:
     )
 
 
-def _transport(settings: Settings) -> Transport:
-    return OutgoingTransport(_policy(settings), fresh=not settings.dedupes, timeout=settings.retry.timeout)
+def transport_of(settings: Settings, *, tls: ssl.SSLContext | None = None) -> Transport:
+    """The target's own way out; its certificates, if any, stand in `tls`."""
+    timeout, fresh = settings.retry.timeout, not settings.dedupes
+    return OutgoingTransport(policy_of(settings), fresh=fresh, timeout=timeout, ssl_context=tls)
 
 
-def _address(name: str, settings: Settings) -> httpx.URL:
-    """The URL, judged as far as that is possible without asking anybody. What it holds is not repeated."""
-    text = settings.url.reveal()
-    reason = _policy(settings).check_url(text)
+def address(where: str, text: str, policy: AddressPolicy) -> httpx.URL:
+    """A URL, judged as far as that is possible without asking anybody. Raises ConfigError, which does not repeat it."""
+    reason = policy.check_url(text)
     try:
-        address = httpx.URL(text)
+        found = httpx.URL(text)
     except (httpx.InvalidURL, ValueError):
         reason = "this is not a URL"
     if reason:
-        raise ConfigError([Fault(f"targets.{name}.url", reason)])
-    return address
+        raise ConfigError([Fault(where, reason)])
+    return found

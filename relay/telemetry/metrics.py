@@ -28,7 +28,7 @@ GAUGES: Mapping[str, tuple[str, str | tuple[str, ...] | None]] = {
     "oldest_pending_seconds": ("Age of the oldest delivery that waits, per target.", "target"),
     "dead_letters": ("Deliveries that are dead, per target.", "target"),
     "parked": ("Deliveries that wait for a person, per target.", "target"),
-    "circuit_state": ("0 open for business, 1 held back, 2 paused, 3 left alone because it fails, per target.", "target"),
+    "circuit_state": ("0 open for business, 1 held back, 2 paused, 3 left alone as it fails, per target.", "target"),
     "portal_authorised": ("1 the portal's token works, 0 it is dead; nothing before its first use.", "portal"),
     "planday_budget_left": ("Calls of Planday left, per portal and window (seconds).", ("portal", "window")),
     "planday_calls_recent": ("Calls of this minute and the one before, by what for.", ("portal", "purpose")),

@@ -1,8 +1,8 @@
-"""The API on everything around events: replay, targets, portals, quarantine, totals, settings."""
+"""The API on everything around events: targets, portals, quarantine, totals, settings."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
@@ -10,31 +10,13 @@ from starlette.responses import Response
 
 from relay import __version__
 from relay.errors import NotFoundError, RefusedError
-from relay.services import PlanRequest, Services
+from relay.services import Services
 from relay.settings import shown
 from relay.web import shapes
-from relay.web.api_events import BY, LARGEST_PORTAL
-from relay.web.asking import Query, body_of, body_problem, json_answer, moment, services_of
+from relay.web.api_events import BY
+from relay.web.asking import Query, body_of, body_problem, json_answer, services_of
 
-_PLANS_LISTED = 50
 _MOST_OFFSET = 100_000
-
-
-class Plan(BaseModel):
-    """Body of a replay plan; times as in a query."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    target: str | None = Field(default=None, max_length=64)
-    type: str | None = Field(default=None, max_length=200)
-    portal: int | None = Field(default=None, ge=1, le=LARGEST_PORTAL, strict=True)
-    since: str | None = Field(default=None, max_length=64)
-    until: str | None = Field(default=None, max_length=64)
-    states: tuple[Literal["dead", "cancelled", "superseded", "delivered", "unrouted"], ...] = Field(
-        default=("dead",), min_length=1
-    )
-    reason: str = Field(default="", max_length=500)
-    force: bool = Field(default=False, strict=True)
 
 
 class Why(BaseModel):
@@ -45,55 +27,13 @@ class Why(BaseModel):
     reason: str = Field(default="", max_length=500)
 
 
-# Replay ------------------------------------------------------------------------------------------
+class Shown(BaseModel):
+    """Body of a preview: an event's id, or a type of which one is made up."""
 
+    model_config = ConfigDict(extra="forbid", strict=True)
 
-async def make_plan(request: Request) -> Response:
-    """Fix what would be sent again, and count it. Nothing is sent."""
-    services = services_of(request)
-    body = await body_of(request, Plan)
-    now = services.clock()
-    times: dict[str, float | None] = {}
-    faults = []
-    for name, text in (("since", body.since), ("until", body.until)):
-        try:
-            times[name] = None if text is None else moment(text, now=now)
-        except ValueError as error:
-            faults.append((f"/{name}", f"is {error}"))
-    if faults:
-        raise body_problem(faults)
-    wanted = PlanRequest(
-        target=body.target,
-        type=body.type,
-        portal=body.portal,
-        since=times["since"],
-        until=times["until"],
-        states=tuple(dict.fromkeys(body.states)),
-        by=BY,
-        reason=body.reason,
-        force=body.force,
-    )
-    facts = await services.replays.plan(wanted)
-    return json_answer(shapes.plan(facts), status=201, headers={"location": f"/api/v1/replay/plans/{facts['id']}"})
-
-
-async def list_plans(request: Request) -> Response:
-    """The newest plans."""
-    shelf = services_of(request).shelf
-    plans = [shapes.plan(await shelf.plan(plan)) for plan in await shelf.plans(limit=_PLANS_LISTED)]
-    return json_answer({"plans": plans})
-
-
-async def show_plan(request: Request) -> Response:
-    """A plan, how far it has come, and where its deliveries stand."""
-    return json_answer(shapes.plan(await services_of(request).replays.status(request.path_params["plan"])))
-
-
-async def run_plan(request: Request) -> Response:
-    """Let a plan run, once."""
-    services, plan = services_of(request), request.path_params["plan"]
-    await services.start_replay(plan)
-    return json_answer(shapes.plan(await services.replays.status(plan)), status=202)
+    event: str | None = Field(default=None, min_length=1, max_length=64, pattern=r"^\S+$")
+    sample: str | None = Field(default=None, min_length=1, max_length=200, pattern=r"^\S+$")
 
 
 # Targets and portals -----------------------------------------------------------------------------
@@ -111,6 +51,15 @@ async def list_targets(request: Request) -> Response:
 async def test_target(request: Request) -> Response:
     """Have a worker send a test event to one target, past all queues."""
     return await _errand(services_of(request), "target", request.path_params["target"])
+
+
+async def preview_target(request: Request) -> Response:
+    """Have a worker show what would be sent to one target, and what it is to it; nothing is sent."""
+    body = await body_of(request, Shown)
+    if (body.event is None) == (body.sample is None):
+        raise body_problem([("/event", "give this or /sample, and not both")])
+    what = body.event or f"sample:{body.sample}"
+    return await _errand(services_of(request), "preview", request.path_params["target"], what)
 
 
 async def pause_target(request: Request) -> Response:
@@ -151,16 +100,19 @@ async def check_portal(request: Request) -> Response:
     return await _errand(services_of(request), "portal", request.path_params["portal"])
 
 
-async def _errand(services: Services, kind: str, name: str) -> Response:
-    configured = services.settings.targets if kind == "target" else services.settings.portals
+async def _errand(services: Services, kind: str, name: str, what: str = "") -> Response:
+    thing = "portal" if kind == "portal" else "target"
+    configured = services.settings.portals if kind == "portal" else services.settings.targets
     if name not in configured:
-        raise NotFoundError(f"there is no {kind} {name}; there are {', '.join(configured) or 'none'}")
+        raise NotFoundError(f"there is no {thing} {name}; there are {', '.join(configured) or 'none'}")
     workers, _ = await services.store.live(now=services.clock())
     if not workers:
         raise RefusedError("no worker is running, and only a worker holds what this needs: start `relay worker`")
-    answer = await services.errands.ask(kind, name)
+    answer = await services.errands.ask(kind, f"{name} {what}".rstrip(), by=BY)
     if answer.get("missing") is True:
         raise NotFoundError(str(answer["error"]))
+    if kind == "preview" and "error" in answer:
+        raise RefusedError(str(answer["error"]))
     return json_answer(answer)
 
 
@@ -187,7 +139,16 @@ async def stats(request: Request) -> Response:
     services = services_of(request)
     names = tuple(dict.fromkeys([*services.settings.targets, *await services.reading.known_targets()]))
     found = await services.reading.stats(names, now=services.clock())
-    return json_answer(shapes.stats(found, portals=await services.portal_states()))
+    told = shapes.stats(found, portals=await services.portal_states(), incidents=await services.incidents())
+    return json_answer(told)
+
+
+async def list_incidents(request: Request) -> Response:
+    """What the relay has told of itself and is not over, and whether anybody watches."""
+    services = services_of(request)
+    workers, _ = await services.store.live(now=services.clock())
+    rows = [shapes.incident(one) for one in await services.incidents()]
+    return json_answer({"incidents": rows, "workers": workers})
 
 
 async def config(request: Request) -> Response:

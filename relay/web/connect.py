@@ -41,7 +41,9 @@ async def callback(request: Request) -> Response:
         await services.consents.tell(state, {"ok": False, "error": said})
         return _page(400, "Not connected", f"{said} Begin again: relay portals connect {awaited.portal}")
     try:
-        answer = await services.errands.ask("connect", awaited.portal, secret=f"{awaited.redirect_uri}\n{code}")
+        answer = await services.errands.ask(
+            "connect", awaited.portal, by="consent", secret=f"{awaited.redirect_uri}\n{code}"
+        )
     except RelayError as error:
         answer = {"ok": False, "error": str(error)}
     await services.consents.tell(state, answer)

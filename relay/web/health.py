@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from starlette.responses import Response
 
 from relay import telemetry
 from relay.errors import StoreError
+from relay.events import rfc3339
 from relay.services import Services
 from relay.settings import Settings
 from relay.web.access import check_bearer, token_of
@@ -46,6 +48,7 @@ async def readyz(request: Request) -> Response:
         "workers": live[0] if live else None,
         "drains": live[1] if live else None,
         "portals": await _portals(services) if problem is None else None,
+        "incidents": await _incidents(services) if problem is None else None,
     }
     return json_answer(body, status=200 if ready else 503, headers={} if ready else {"retry-after": _RETRY_AFTER})
 
@@ -91,6 +94,16 @@ async def _portals(services: Services) -> Mapping[str, str] | None:
         return None
 
 
+async def _incidents(services: Services) -> list[dict[str, Any]] | None:
+    """What is wrong, without a word on why, since anybody may read this; `relay alerts` has the sentences."""
+    try:
+        async with asyncio.timeout(services.settings.relay.store_timeout):
+            found = await services.incidents()
+    except (StoreError, TimeoutError):
+        return None
+    return [{"incident": one.key, "since": rfc3339(one.since), "critical": one.critical} for one in found]
+
+
 async def _gauges(services: Services) -> telemetry.Gauges:
     """Read from the store when somebody asks; without a store there are only the counters of this process."""
     try:
@@ -98,6 +111,7 @@ async def _gauges(services: Services) -> telemetry.Gauges:
             stats = await services.reading.stats(tuple(services.settings.targets), now=services.clock())
             portals = await services.portal_states()
             budgets = await services.portal_budgets()
+            kinds = Counter(one.kind for one in await services.incidents())
     except (StoreError, TimeoutError):
         return {}
     rows: Mapping[str, Mapping[str, Any]] = stats["targets"]
@@ -114,6 +128,7 @@ async def _gauges(services: Services) -> telemetry.Gauges:
         "planday_calls_recent": {
             (name, purpose): count for name, budget in budgets.items() for purpose, count in budget["spent"].items()
         },
+        "incident": dict(kinds),
         "open_events": stats["open"],
         "workers": stats["workers"],
         "quarantine_bodies": stats["quarantine"],

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from relay.web import openapi_audit as audit
+from relay.web import openapi_report as report
 from relay.web.openapi_schemas import SCHEMAS
 
 Json = dict[str, Any]
@@ -28,7 +30,7 @@ def document() -> Json:
         "tags": [{"name": name} for name in ("senders", "health", "events", "replay", "targets", "portals", "relay")],
         "paths": _paths(),
         "components": {
-            "schemas": SCHEMAS,
+            "schemas": {**SCHEMAS, **report.SCHEMAS, **audit.SCHEMAS},
             "responses": {
                 "Problem": {"description": "What is wrong (RFC 9457).", "content": _content("Problem", _PROBLEM)}
             },
@@ -80,11 +82,23 @@ def _paths() -> Json:
         },
         f"{api}/replay/plans/{{plan}}": {"get": _get("replay", "A plan and its progress", "Plan", _path("plan"))},
         f"{api}/replay/plans/{{plan}}/run": {
-            "post": _post("replay", "Let a plan run, once", "Plan", _path("plan"), status=202)
+            "post": _post("replay", "Let a plan run, once", "Plan", _path("plan"), body="PlanRun", status=202)
+        },
+        f"{api}/replay/plans/{{plan}}/pause": {
+            "post": _post("replay", "Open nothing more for a while", "Plan", _path("plan"), body="Why", status=202)
+        },
+        f"{api}/replay/plans/{{plan}}/resume": {
+            "post": _post("replay", "Go on where it stood", "Plan", _path("plan"), body="Why", status=202)
+        },
+        f"{api}/replay/plans/{{plan}}/cancel": {
+            "post": _post("replay", "Take back what was not sent yet", "Plan", _path("plan"), body="Why", status=202)
         },
         f"{api}/targets": {"get": _get("targets", "The configured targets", "Targets")},
         f"{api}/targets/{{target}}/test": {
             "post": _post("targets", "Send a test event, past all queues", "Errand", _path("target"))
+        },
+        f"{api}/targets/{{target}}/preview": {
+            "post": _post("targets", "Show what would be sent; nothing is", "Preview", _path("target"), body="Shown")
         },
         f"{api}/targets/{{target}}/pause": {
             "post": _post("targets", "Send nothing more", "Switched", _path("target"), body="Why")
@@ -99,6 +113,14 @@ def _paths() -> Json:
         f"{api}/quarantine": {"get": _get("relay", "Signed but unreadable bodies", "Quarantine", _LIMIT, _OFFSET)},
         f"{api}/quarantine/{{id}}": {"get": _get("relay", "One such body", "QuarantinedBody", _path("id"))},
         f"{api}/catalog": {"get": _get("relay", "The types of events, and what each means", "Catalog")},
+        f"{api}/alerts": {"get": _get("relay", "What is wrong now, as it was told", "Incidents")},
+        f"{api}/report": {
+            "get": _asked("relay", "Did everything get there, once", "Report", *report.PARAMETERS, _LIMIT)
+        },
+        f"{api}/report.csv": {"get": _report_csv()},
+        f"{api}/audit": {"get": _get("relay", "Who did what, newest first", "ActPage", *audit.PARAMETERS, _LIMIT)},
+        f"{api}/erasures": {"post": _erase()},
+        f"{api}/erasures/{{id}}": {"get": _get("relay", "An erasure and its proof", "Erasure", _path("id"))},
         f"{api}/stats": {"get": _get("relay", "Totals, and where each target stands", "Stats")},
         f"{api}/config": {"get": _get("relay", "The settings in force, secrets as references", "Config")},
         f"{api}/version": {"get": _get("relay", "What runs", "Version")},
@@ -129,6 +151,28 @@ def _get(tag: str, summary: str, schema: str, *parameters: Json) -> Json:
     if any(one["in"] == "path" for one in parameters):
         answers |= _problems(404)
     return _operation(tag, summary, parameters, answers) | {"security": [{"token": []}]}
+
+
+def _asked(tag: str, summary: str, schema: str, *parameters: Json) -> Json:
+    """A question that may name what is not there, or make no sense."""
+    operation = _get(tag, summary, schema, *parameters)
+    operation["responses"] |= _problems(404, 409)
+    return operation
+
+
+def _erase() -> Json:
+    """200 shows what would be done, 202 says that it has begun."""
+    operation = _post("relay", "Erase a person, or see what that does", "ErasureAnswer", body="ErasureRequest")
+    begun = {"description": "It has begun", "content": _content("ErasureAnswer")}
+    operation["responses"] |= {"202": begun} | _problems(404)
+    return operation
+
+
+def _report_csv() -> Json:
+    """The same as CSV; whoever asks for a list gets all of it."""
+    operation = _asked("relay", "The report, or a list of it, as CSV", "Report", *report.PARAMETERS)
+    operation["responses"]["200"]["content"] = report.CSV
+    return operation
 
 
 def _post(tag: str, summary: str, schema: str, *parameters: Json, body: str | None = None, status: int = 200) -> Json:

@@ -42,6 +42,7 @@ _ANY: Json = {}
 _TIME: Json = {"type": "string", "format": "date-time"}
 _TEXTS: Json = {"type": "object", "additionalProperties": _TEXT}
 _REASON: Json = {"type": "string", "maxLength": 500}
+_COUNTS: Json = {"type": "object", "additionalProperties": _COUNT}
 
 _EVENT: Json = {
     "id": _TEXT,
@@ -142,6 +143,7 @@ SCHEMAS: Json = {
             "workers": _maybe(_COUNT),
             "drains": _maybe(_COUNT),
             "portals": _maybe(_AUTHORISATIONS),
+            "incidents": _maybe(_list(_object({"incident": _TEXT, "since": _TIME, "critical": _FLAG}))),
         }
     ),
     # Events ----------------------------------------------------------------------------------------
@@ -162,7 +164,16 @@ SCHEMAS: Json = {
     ),
     "Explanation": _object({"event": _TEXT, "explanation": _list(_TEXT)}),
     "Delivery": _object(_DELIVERY),
-    "DeliveryRow": _object({**_DELIVERY, "type": _TEXT, "subject": _TEXT, "portal": _COUNT, "received_at": _TIME}),
+    "DeliveryRow": _object(
+        {
+            **_DELIVERY,
+            **dict.fromkeys(("type", "subject"), _TEXT),
+            "portal": _COUNT,
+            "received_at": _TIME,
+            "evidence": _maybe(_ref("Attempt")),
+        },
+        says="`evidence` of a parked one: its last attempt, null where the worker died before it could be written.",
+    ),
     "DeliveryPage": _object({"deliveries": _list(_ref("DeliveryRow")), "cursor": _maybe(_TEXT)}),
     "DeliveryDetail": _object({**_DELIVERY, "tried": _list(_ref("Attempt"))}),
     "Attempt": _object(
@@ -191,46 +202,91 @@ SCHEMAS: Json = {
         "ends as cancelled, and what waits behind it goes on. The reason is kept.",
     ),
     # Replay ----------------------------------------------------------------------------------------
+    "Replayable": _choice("dead", "cancelled", "superseded", "delivered", "unrouted", "missing"),
     "PlanRequest": _object(
         {
             "target": _TEXT,
             "type": _TEXT,
             "portal": {"type": "integer", "minimum": 1},
+            "entity": {**_TEXT, "examples": ["shift/70010045"]},
+            "employee": _TEXT,
+            "department": _TEXT,
             "since": _TEXT,
             "until": _TEXT,
-            "states": {
-                "type": "array",
-                "minItems": 1,
-                "items": _choice("dead", "cancelled", "superseded", "delivered", "unrouted"),
-                "default": ["dead"],
-            },
+            "states": {"type": "array", "minItems": 1, "items": _ref("Replayable"), "default": ["dead"]},
             "reason": _REASON,
-            "force": _FLAG,
+            **dict.fromkeys(("force", "reread", "new_key"), _FLAG),
         },
-        optional=("target", "type", "portal", "since", "until", "states", "reason", "force"),
+        optional=(
+            *("target", "type", "portal", "entity", "employee", "department", "since", "until", "states"),
+            *("reason", "force", "reread", "new_key"),
+        ),
+        says="Nothing is needed: then it is all that is dead. `force`, `new_key` and the state `delivered` need a "
+        "`reason`. docs/replay.md says what each means.",
+    ),
+    "PlanRun": _object(
+        {"rate": {"type": "number", "exclusiveMinimum": 0, "maximum": 100_000}, "reason": _REASON},
+        optional=("rate", "reason"),
+        says="`rate`: at most so many items a second.",
+    ),
+    "PlanPart": _object(
+        {"target": _TEXT, "total": _COUNT, "done": _COUNT, "open": _COUNT, "results": _COUNTS, "ends": _COUNTS},
+        says='The items to one target ("": events that are routed anew): what became of them, and how what was '
+        "opened ended.",
     ),
     "Plan": _object(
         {
             "id": _TEXT,
+            "state": _choice("planned", "running", "paused", "cancelling", "cancelled", "ended"),
+            "selection": {"type": "object"},
+            "states": _list(_ref("Replayable")),
+            **dict.fromkeys(("force", "reread", "new_key"), _FLAG),
+            **dict.fromkeys(("total", "done", "open", "looked"), _COUNT),
+            "counts": _list(
+                _object(
+                    {
+                        "target": _TEXT,
+                        "state": _ref("Replayable"),
+                        **dict.fromkeys(("count", "first", "reread", "superseded"), _COUNT),
+                    },
+                    says="Of `count`, `first` are sent as first sent, `reread` as Planday has them then.",
+                )
+            ),
+            "left": _list(_object({"target": _TEXT, "state": _TEXT, "count": _COUNT})),
+            **dict.fromkeys(("gone_targets", "cut", "unclear", "results", "ends"), _COUNTS),
+            "first_at": _maybe(_TIME),
+            "last_at": _maybe(_TIME),
+            "samples": _list(
+                _object(
+                    {
+                        **dict.fromkeys(("event", "target", "type"), _TEXT),
+                        "state": _ref("Replayable"),
+                        "data": _choice("first", "reread"),
+                    }
+                )
+            ),
+            "parts": _list(_ref("PlanPart")),
             "made_at": _TIME,
             "by": _TEXT,
             "reason": _TEXT,
-            "force": _FLAG,
-            "states": _list(_choice("dead", "cancelled", "superseded", "delivered", "unrouted")),
-            "total": _COUNT,
-            "done": _COUNT,
-            "counts": _list(_object({"target": _TEXT, "state": _ref("DeliveryState"), "count": _COUNT})),
-            "first_at": _maybe(_TIME),
-            "last_at": _maybe(_TIME),
-            "samples": _list(_object({"event": _TEXT, "target": _TEXT, "type": _TEXT, "state": _ref("DeliveryState")})),
-            "started_at": _TIME,
+            "rate": _NUMBER,
+            "waits_for": _TEXT,
             "ended_at": _TIME,
-            "state": _choice("planned", "running", "ended"),
-            "now": {"type": "object", "additionalProperties": _COUNT},
+            **{
+                f"{stem}_{what}": _TIME if what == "at" else _TEXT
+                for stem in ("started", "paused", "resumed", "cancelled")
+                for what in ("at", "by", "why")
+            },
         },
-        optional=("started_at", "ended_at", "state", "now"),
-        more=_COUNT,
-        says="`done_...` count what became of the items: reopened, superseded, skipped, gone.",
+        optional=(
+            *("rate", "waits_for", "ended_at"),
+            *(
+                f"{stem}_{what}"
+                for stem in ("started", "paused", "resumed", "cancelled")
+                for what in ("at", "by", "why")
+            ),
+        ),
+        says="`results` count what became of the items, `ends` how what was opened ended; `open` is on its way.",
     ),
     "Plans": _object({"plans": _list(_ref("Plan"))}),
     # Targets and portals ---------------------------------------------------------------------------
@@ -264,6 +320,21 @@ SCHEMAS: Json = {
         }
     ),
     "Errand": _object({"ok": _FLAG}, more=True, says="What a worker found; `ok` says whether all is well."),
+    "Shown": _object(
+        {"event": _TEXT, "sample": _TEXT},
+        optional=("event", "sample"),
+        says="One of them: an event's id, or a type of which one is made up.",
+    ),
+    "Preview": _object(
+        {
+            "ok": _FLAG,
+            **dict.fromkeys(("target", "event", "type", "standing", "note"), _TEXT),
+            "request": _maybe(
+                _object({**dict.fromkeys(("method", "url", "body"), _TEXT), "headers": {"type": "object"}})
+            ),
+        },
+        says="`ok`: something would be sent. `standing`: new, correction, reversal, or why not (payroll only).",
+    ),
     # The rest --------------------------------------------------------------------------------------
     "Quarantine": _object({"quarantine": _list(_object(_QUARANTINED))}),
     "QuarantinedBody": _object({**_QUARANTINED, "body": _TEXT}),
@@ -280,6 +351,18 @@ SCHEMAS: Json = {
             )
         }
     ),
+    "Incident": _object(
+        {
+            **dict.fromkeys(("incident", "type", "about", "summary", "event"), _TEXT),
+            **dict.fromkeys(("since", "began"), _TIME),
+            "quiet_since": _maybe(_TIME),
+            "count": _COUNT,
+            "critical": _FLAG,
+            "told": _FLAG,
+        },
+        says="`told`: some target took the event that tells of it. `quiet_since`: it may be over.",
+    ),
+    "Incidents": _object({"incidents": _list(_ref("Incident")), "workers": _COUNT}),
     "Stats": _object(
         {
             "totals": {"type": "object", "additionalProperties": _COUNT},
@@ -293,6 +376,7 @@ SCHEMAS: Json = {
             "quarantine": _COUNT,
             "store_bytes": _maybe(_COUNT),
             "portals": _AUTHORISATIONS,
+            "incidents": _list(_ref("Incident")),
             "targets": {
                 "type": "object",
                 "additionalProperties": _object({**_TARGET_COUNTS, **_STANDING}),

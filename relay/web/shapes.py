@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from relay.events import Attempt, Delivery, Event, EventRecord, idempotency_key, rfc3339
-from relay.services import DeliveryRow, Page, Quarantined
+from relay.services import DeliveryRow, Incident, Page, Quarantined
 from relay.settings import Target
+from relay.store.audit import Act
 
 
 def event_row(record: EventRecord) -> dict[str, Any]:
@@ -82,6 +83,7 @@ def delivery_row(row: DeliveryRow) -> dict[str, Any]:
         "subject": row.subject,
         "portal": row.portal,
         "received_at": rfc3339(row.accepted_at),
+        "evidence": None if row.evidence is None else attempt(row.evidence),
     }
 
 
@@ -107,10 +109,40 @@ def page(rows: list[dict[str, Any]], found: Page[Any], name: str) -> dict[str, A
     return {name: rows, "cursor": found.cursor}
 
 
+def act(one: Act) -> dict[str, Any]:
+    """One act of a person or a token."""
+    return {
+        "number": one.number,
+        "at": rfc3339(one.at),
+        "by": one.by,
+        "act": one.act,
+        "on": one.on,
+        "reason": one.reason,
+        "result": one.result,
+    }
+
+
+def erasure(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """An erasure; whom it is about stands nowhere in it."""
+    return {
+        "id": facts["id"],
+        "state": facts["state"],
+        "portal": facts["portal"],
+        "by": facts["by"],
+        "reason": facts["reason"],
+        "begun_at": rfc3339(facts["begun_at"]),
+        "ended_at": _instant(facts.get("ended_at")),
+        "result": facts.get("result"),
+    }
+
+
 def plan(facts: Mapping[str, Any]) -> dict[str, Any]:
     """A replay plan; instants become text, the rest stays as it was planned."""
-    instants = ("made_at", "started_at", "ended_at", "first_at", "last_at")
-    return {name: _instant(value) if name in instants else value for name, value in facts.items()}
+    selection = {
+        name: _instant(value) if name in ("since", "until") else value for name, value in facts["selection"].items()
+    }
+    told = {name: _instant(value) if name.endswith("_at") else value for name, value in facts.items()}
+    return {**told, "selection": selection}
 
 
 def target(name: str, settings: Target, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,10 +175,27 @@ def _standing(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def stats(found: Mapping[str, Any], *, portals: Mapping[str, str]) -> dict[str, Any]:
-    """The totals as the store tells them, and whether each portal's authorisation works."""
+def incident(one: Incident) -> dict[str, Any]:
+    """One incident that is not over. `told`: some target took the event that tells of it."""
+    return {
+        "incident": one.key,
+        "type": one.type.begins,
+        "about": one.about,
+        "since": rfc3339(one.since),
+        "began": _instant(one.began),
+        "quiet_since": _instant(one.quiet),
+        "summary": one.summary,
+        "count": one.count,
+        "critical": one.critical,
+        "told": one.taken,
+        "event": one.event,
+    }
+
+
+def stats(found: Mapping[str, Any], *, portals: Mapping[str, str], incidents: Iterable[Incident]) -> dict[str, Any]:
+    """The totals as the store tells them, whether each portal's authorisation works, and what is wrong."""
     rows = {name: {**row, **_standing(row)} for name, row in found["targets"].items()}
-    return {**found, "portals": dict(portals), "targets": rows}
+    return {**found, "portals": dict(portals), "incidents": [incident(one) for one in incidents], "targets": rows}
 
 
 def quarantined(one: Quarantined, *, whole: bool) -> dict[str, Any]:

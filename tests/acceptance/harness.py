@@ -17,7 +17,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -36,6 +35,7 @@ from relay.store.keys import Keys
 from relay.store.server import EmbeddedServer
 from tests.acceptance.sender import Sender
 from tests.acceptance.sink import Sink
+from tests.servers import free_port
 
 Value = TypeVar("Value")
 
@@ -302,10 +302,14 @@ class Relay:
         """Start it again with its data, under the same address."""
         await asyncio.to_thread(self.store.start)
 
-    async def held(self) -> tuple[set[str], set[str]]:
-        """Ids of the events under a lease: while they were enriched or routed, and while they were sent to `hooks`."""
-        leases = (self.keys.leased_events, self.keys.leased_deliveries("hooks"))
-        events, sent = [{one.decode() for one in await self.redis.zrange(key, 0, -1)} for key in leases]
+    async def held(self, *, until: float = float("inf")) -> tuple[set[str], set[str]]:
+        """Ids of the events under a lease: while they were enriched or routed, and while they were sent to `hooks`.
+
+        `until`: only leases that end by then (wall clock, seconds).
+        """
+        keys = (self.keys.leased_events, self.keys.leased_deliveries("hooks"))
+        found = [await self.redis.zrangebyscore(key, "-inf", until * 1000) for key in keys]
+        events, sent = [{one.decode() for one in ids} for ids in found]
         return events, sent
 
     async def left(self) -> int:
@@ -330,13 +334,6 @@ async def _json(method: str, url: str, body: Any, **headers: str) -> Any:
 
 def _token_name(portal: str) -> str:
     return f"{portal.upper()}_REFRESH_TOKEN"
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe_:
-        probe_.bind(("127.0.0.1", 0))
-        return int(probe_.getsockname()[1])
 
 
 def _fernet_key() -> str:

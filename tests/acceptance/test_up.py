@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -17,6 +16,7 @@ import pytest
 
 from relay.store.server import EmbeddedServer
 from tests.acceptance.processes import RELAY, Running, alive, command_of, environment, until
+from tests.servers import free_port
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -25,12 +25,6 @@ CONFIG = """
 secrets = ["env:TEST_SOURCE_SECRET"]
 """
 SECRET = "whsec_dGVzdC1zb3VyY2Utc2VjcmV0LXRlc3Qtc291cmNlLXM="
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Up(Running):

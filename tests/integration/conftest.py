@@ -12,6 +12,12 @@ import redis.asyncio
 from relay.store.server import EmbeddedServer
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """What uses the store is marked, so that it can be tried against another one without all the rest."""
+    if "redis_server" in getattr(item, "fixturenames", ()):
+        item.add_marker(pytest.mark.store)
+
+
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URL of a server that takes writes. Tests keep to keys under `prefix`: the server may hold other data."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from relay import jobs, telemetry
+from relay.erase import Forgetting
 from relay.events import Event, event_id
 from relay.feed.runner import Feeds
 from relay.fields import Keep
@@ -17,6 +18,7 @@ from relay.pipeline import Intake, Line, Outside, Pipeline
 from relay.routing import Router
 from relay.settings import Portal, load_mapping
 from relay.simulator.state import Change
+from relay.store.erasing import ErasingStore
 from relay.store.feeds import FeedStore
 from relay.store.store import Store
 from relay.store.work import Lane
@@ -66,6 +68,7 @@ class FeedLine:
             locks=world.shared,
             keep=keep,
             outside=self.outside,
+            erased=world.tombstones,
         )
         lanes = tuple(
             Lane(
@@ -78,7 +81,13 @@ class FeedLine:
             )
             for name in self.targets
         )
-        line = Line(planday=self.planday, router=Router(settings.targets), targets=self.targets, lanes=lanes)  # type: ignore[arg-type]
+        line = Line(
+            planday=self.planday,
+            router=Router(settings.targets),
+            targets=self.targets,  # type: ignore[arg-type]
+            lanes=lanes,
+            forgetting=Forgetting(ErasingStore(world.redis, world.keys), world.tombstones, self.outside),
+        )
         self.pipeline = Pipeline(self.store, line, self.outside)
 
     async def look(self, *names: str) -> None:

@@ -27,6 +27,7 @@ from relay.store.cipher import FernetCipher
 from relay.store.client import command
 from relay.store.keys import Keys
 from relay.store.shared import SharedState
+from relay.store.tombstones import Tombstones
 
 NOON = datetime(2026, 10, 21, 12, tzinfo=UTC)
 NEUTRAL = ("class:A", "class:B")
@@ -46,6 +47,7 @@ class World:
         self.shared = SharedState(client, self.keys)
         self.encryption_key = Fernet.generate_key()
         self.cipher = FernetCipher([self.encryption_key])
+        self.tombstones = Tombstones(client, self.keys, self.cipher, self.now)
         self.calls: list[PlandayCalled] = []
 
     def now(self) -> float:
@@ -101,6 +103,7 @@ class World:
             sleep=self._sleep,
             notify=self.calls.append,
             max_wait=max_wait,
+            erased=self.tombstones,
         )
 
     def event(self, type_: str, number: int | str, *, portal: int = BISTRO, **more: Any) -> Event:

@@ -8,6 +8,9 @@ import pytest
 
 from tests.integration.feed_day import SWITCHES, one_day
 
+# A long simulation runs each line a thousand times: coverage learns nothing from it that smaller tests do not show.
+pytestmark = pytest.mark.no_cover
+
 # The long form turns all of them: `make feed-day`.
 _IN_SHORT = (
     "nulls omitted",

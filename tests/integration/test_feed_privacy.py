@@ -19,6 +19,9 @@ from relay.simulator.life import Life
 from tests.integration.feed_line import FeedLine
 from tests.integration.planday_world import World
 
+# A long simulation runs each line a thousand times: coverage learns nothing from it that smaller tests do not show.
+pytestmark = pytest.mark.no_cover
+
 _MARKER = re.compile(r"MARKER-([A-H])-[\w-]*")
 
 

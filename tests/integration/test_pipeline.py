@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from dataclasses import replace
 
@@ -16,11 +15,9 @@ from relay.events import DeliveryState, Event, EventState, Outcome, event_id
 from relay.jobs import Jobs
 from relay.pipeline import Intake
 from relay.planday.enrich import Enrichment
-from relay.replay import PlanRequest, Replays
 from relay.store.client import command
 from relay.store.keys import Keys
 from relay.store.reading import EventFilter, Reading
-from relay.store.shelf import Shelf
 from relay.store.store import Store
 from relay.store.work import Body
 from relay.targets import Result
@@ -298,140 +295,6 @@ async def test_whole_events_only_means_no_partial_one_is_ever_sent(
     assert delivery.state is DeliveryState.DEAD
     assert "object: gone" in delivery.reason
     assert relay.targets["wages"].sent == []
-
-
-# Replay ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-async def failed(store: Store, clock: FakeClock) -> Relay:
-    """Three dead deliveries of three entities, and one that was delivered."""
-    relay = Relay(store, clock, hours={})
-    relay.targets["hours"].answer = lambda sending: Result(
-        outcome=Outcome.DELIVERED if sending.envelope["subject"] == "shift/9" else Outcome.REJECTED,
-        reason="422",
-        status=422,
-    )
-    await store.accept([event(number) for number in ("1", "2", "3", "9")], now=clock())
-    await relay.work()
-    relay.targets["hours"].sent.clear()
-    relay.targets["hours"].answer = lambda _: Result(outcome=Outcome.DELIVERED, reason="ok")
-    return relay
-
-
-def replays(relay: Relay) -> Replays:
-    reading = Reading(relay.store.client, relay.store.keys)
-    shelf = Shelf(relay.store.client, relay.store.keys)
-    return Replays(store=relay.store, reading=reading, shelf=shelf, outside=relay.outside)
-
-
-async def test_a_plan_changes_nothing_and_says_what_would_happen(failed: Relay) -> None:
-    """Only what failed, counted per target, with samples; nothing is sent."""
-    plan = await replays(failed).plan(PlanRequest(by="test", reason="mapping fixed"))
-    assert plan["total"] == 3
-    assert plan["counts"] == [{"target": "hours", "state": "dead", "count": 3}]
-    assert await failed.work() is None
-    assert failed.targets["hours"].sent == []
-
-
-async def test_a_plan_runs_once_and_sends_exactly_what_it_named(failed: Relay) -> None:
-    """The same event ids go out again, marked as a replay, and the plan can tell how it went."""
-    room = replays(failed)
-    plan = (await room.plan(PlanRequest()))["id"]
-    await room.start(plan)
-    await room.run(plan)
-    await room.run(plan)
-    await failed.work()
-    assert sorted(sent.envelope["subject"] for sent in failed.targets["hours"].sent) == [
-        "shift/1",
-        "shift/2",
-        "shift/3",
-    ]
-    assert {sent.replay for sent in failed.targets["hours"].sent} == {plan}
-    status = await room.status(plan)
-    assert (status["state"], status["done_reopened"], status["now"]) == ("ended", 3, {"delivered": 3})
-
-
-async def test_a_plan_that_was_cut_off_goes_on_where_it_stood(failed: Relay) -> None:
-    """Killed after the second item, run again: three sent, none twice."""
-    room = replays(failed)
-    plan = (await room.plan(PlanRequest()))["id"]
-    await room.start(plan)
-
-    class KilledError(Exception):
-        pass
-
-    class Dying(Shelf):
-        calls = 0
-
-        async def done_of_plan(
-            self, plan: str, *, owner: str, number: int, result: str, now: float, seconds: float
-        ) -> bool:
-            self.calls += 1
-            if self.calls == 2:
-                raise KilledError
-            return await super().done_of_plan(plan, owner=owner, number=number, result=result, now=now, seconds=seconds)
-
-    shelf = Dying(failed.store.client, failed.store.keys)
-    reading = Reading(failed.store.client, failed.store.keys)
-    dying = Replays(store=failed.store, reading=reading, shelf=shelf, outside=failed.outside)
-    with pytest.raises(KilledError):
-        await dying.run(plan)
-    await failed.work()
-    assert await room.unfinished() == []  # the dead runner's lock still holds
-    await room.run(plan)
-    assert (await room.status(plan))["done"] == 1
-    await shelf.leave_plan(plan)  # it ran out
-    assert await room.unfinished() == [plan]
-    await room.run(plan)
-    await failed.work()
-    assert len(failed.targets["hours"].sent) == 3
-    assert (await room.status(plan))["done"] == 3
-
-
-async def test_two_runners_of_one_plan_never_count_for_each_other(failed: Relay) -> None:
-    """Started twice at once, a plan is run by one; every item is opened once."""
-    room = replays(failed)
-    plan = (await room.plan(PlanRequest()))["id"]
-    await room.start(plan)
-    await asyncio.gather(*(replays(failed).run(plan) for _ in range(5)))
-    await failed.work()
-    status = await room.status(plan)
-    assert (status["done"], status["done_reopened"], len(failed.targets["hours"].sent)) == (3, 3, 3)
-
-
-async def test_an_event_for_nobody_is_replayed_after_its_route_was_fixed(store: Store, clock: FakeClock) -> None:
-    """An unrouted event is not lost: with the route in the settings, a plan takes it through the line again."""
-    before = Relay(store, clock, hours={"events": ["planday.employee.*"]})
-    one = event()
-    await store.accept([one], now=clock())
-    await before.work()
-    after = Relay(store, clock, hours={})
-    room = replays(after)
-    plan = await room.plan(PlanRequest(states=("unrouted",)))
-    assert plan["counts"] == [{"target": "", "state": "unrouted", "count": 1}]
-    await room.start(plan["id"])
-    await room.run(plan["id"])
-    await after.work()
-    assert [sent.event_id for sent in after.targets["hours"].sent] == [one.id]
-    assert (await room.status(plan["id"]))["now"] == {"event routed": 1}
-
-
-async def test_an_event_that_died_by_a_fault_of_ours_is_replayed(store: Store, clock: FakeClock) -> None:
-    """A dead event is a dead letter like any other: once the fault is mended, a plan of what failed opens it."""
-    relay = Relay(store, clock, hours={})
-    relay.planday.records["shift/1"] = ZeroDivisionError("boom")
-    one = event()
-    await store.accept([one], now=clock())
-    await relay.work_until_done()
-    del relay.planday.records["shift/1"]
-    room = replays(relay)
-    plan = await room.plan(PlanRequest())
-    assert plan["counts"] == [{"target": "", "state": "dead", "count": 1}]
-    await room.start(plan["id"])
-    await room.run(plan["id"])
-    await relay.work()
-    assert [sent.event_id for sent in relay.targets["hours"].sent] == [one.id]
 
 
 async def test_waits_for_a_person_or_for_our_own_budget_use_up_no_patience(

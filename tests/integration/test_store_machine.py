@@ -23,6 +23,9 @@ from relay.store.client import command, connect
 from relay.store.work import ClaimedDelivery, ClaimedEvent, Held, Lane
 from tests.integration.test_store import LEASE, PORTAL, T0, Bench, lane
 
+# A long simulation runs each line a thousand times: coverage learns nothing from it that smaller tests do not show.
+pytestmark = pytest.mark.no_cover
+
 LANES = {"hours": lane("hours", concurrency=2), "pay": lane("pay", concurrency=2, dedupes=False)}
 TARGETS = tuple(LANES)
 OPEN = ("waiting", "sending", "parked")

@@ -399,15 +399,31 @@ async def test_a_plan_is_made_shown_and_run_once(bench: Bench) -> None:
     assert (plan["total"], plan["by"], plan["states"]) == (1, "api", ["dead"])
     assert plan["samples"][0]["event"] == event
     status = shown(await bench.get(f"/replay/plans/{plan['id']}"), "Plan")
-    assert (status["state"], status["now"]) == ("planned", {"dead": 1})
-    run = shown(await bench.post(f"/replay/plans/{plan['id']}/run"), "Plan", status=202)
-    assert run["state"] == "running"
+    assert (status["state"], status["counts"][0]["count"]) == ("planned", 1)
+    run = shown(await bench.post(f"/replay/plans/{plan['id']}/run", {"rate": 20}), "Plan", status=202)
+    assert (run["state"], run["rate"], run["started_by"]) == ("running", 20, "api")
     assert await _job(bench) == (jobs.REPLAY, [plan["id"]])
     problem(await bench.post(f"/replay/plans/{plan['id']}/run"), 409, "refused")
-    await bench.services.replays.run(plan["id"])
-    ended = shown(await bench.get(f"/replay/plans/{plan['id']}"), "Plan")
-    assert (ended["state"], ended["done"], ended["now"]) == ("ended", 1, {"waiting": 1})
     assert [one["id"] for one in shown(await bench.get("/replay/plans"), "Plans")["plans"]] == [plan["id"]]
+
+
+async def test_a_plan_is_paused_resumed_and_cancelled(bench: Bench) -> None:
+    """Each says who and why; what does not fit where the plan stands is a conflict."""
+    await bench.accepted(1)
+    await bench.routed("hours")
+    await bench.settled("hours", DeliveryState.DEAD)
+    made = shown(await bench.post("/replay/plans", {}), "Plan", status=201)
+    plan = f"/replay/plans/{made['id']}"
+    problem(await bench.post(f"{plan}/pause"), 409, "refused")
+    await bench.post(f"{plan}/run")
+    paused = shown(await bench.post(f"{plan}/pause", {"reason": "month end"}), "Plan", status=202)
+    assert (paused["state"], paused["paused_by"], paused["paused_why"]) == ("paused", "api", "month end")
+    assert shown(await bench.post(f"{plan}/resume"), "Plan", status=202)["state"] == "running"
+    cancelled = shown(await bench.post(f"{plan}/cancel", {"reason": "wrong month"}), "Plan", status=202)
+    assert (cancelled["state"], cancelled["cancelled_why"]) == ("cancelling", "wrong month")
+    problem(await bench.post(f"{plan}/cancel"), 409, "refused")
+    problem(await bench.post(f"{plan}/pause", {"why": "x"}), 422, "body")
+    problem(await bench.post(f"{plan}/run", {"rate": 0}), 422, "body")
 
 
 async def test_a_parked_delivery_is_cancelled_with_a_reason(bench: Bench) -> None:
@@ -429,6 +445,9 @@ async def test_a_plan_that_makes_no_sense_is_refused(bench: Bench) -> None:
     problem(await bench.post("/replay/plans", {"states": []}), 422, "body")
     problem(await bench.post("/replay/plans", {"states": ["waiting"]}), 422, "body")
     problem(await bench.post("/replay/plans", {"force": True}), 409, "refused")
+    problem(await bench.post("/replay/plans", {"new_key": True}), 409, "refused")
+    problem(await bench.post("/replay/plans", {"states": ["delivered"]}), 409, "refused")
+    problem(await bench.post("/replay/plans", {"target": "nobody"}), 404, "not-found")
     problem(await bench.get("/replay/plans/plan_0"), 404, "not-found")
     problem(await bench.post("/replay/plans/plan_0/run"), 404, "not-found")
 

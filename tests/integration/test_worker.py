@@ -168,7 +168,7 @@ async def test_a_replay_runs_in_the_worker(world: World) -> None:
         await until(three_dead)
         world.server.behaviour = answer(202)
         plan = await world.services.replays.plan(PlanRequest())
-        await world.services.start_replay(plan["id"])
+        await world.services.start_replay(plan["id"], by="test")
         await world.delivered(3)
 
         async def ended() -> bool:
@@ -176,7 +176,7 @@ async def test_a_replay_runs_in_the_worker(world: World) -> None:
 
         await until(ended)
     status = await world.services.replays.status(plan["id"])
-    assert (status["done_reopened"], status["now"]) == (3, {DeliveryState.DELIVERED: 3})
+    assert (status["results"], status["ends"]) == ({"opened": 3}, {DeliveryState.DELIVERED: 3})
 
 
 async def test_a_replay_that_lost_its_worker_is_taken_up_by_the_sweep(world: World) -> None:
@@ -192,16 +192,16 @@ async def test_a_replay_that_lost_its_worker_is_taken_up_by_the_sweep(world: Wor
         await until(dead)
         world.server.behaviour = answer(202)
         plan = await world.services.replays.plan(PlanRequest())
-        await world.services.replays.start(plan["id"])  # started, but no job was enqueued
+        await world.services.replays.start(plan["id"], by="test")  # started, but no job was enqueued
         await world.delivered(1)
 
 
 async def test_errands_are_done_by_the_worker_that_holds_the_secrets(world: World) -> None:
     """A test of a target goes out from the worker, and its answer comes back to whoever asked."""
     async with world.working():
-        answered = await world.services.errands.ask("target", "hours")
+        answered = await world.services.errands.ask("target", "hours", by="t")
         assert (answered["ok"], answered["outcome"], answered["status"]) == (True, "delivered", 202)
-        unknown = await world.services.errands.ask("target", "nobody")
+        unknown = await world.services.errands.ask("target", "nobody", by="t")
         assert (unknown["ok"], unknown["missing"]) == (False, True)
     assert world.server.received[-1].header("webhook-signature")
 

@@ -32,13 +32,16 @@ from relay.errors import (
 )
 from relay.replay import REPLAYABLE
 from relay.settings import Portal, load_mapping
+from relay.settings.environ import SECTIONS
 
 SURFACE = {
-    *("demo", "up", "web", "worker", "simulator", "check", "trigger", "stats", "catalog", "migrate", "version"),
+    *("demo", "up", "web", "worker", "simulator", "check", "trigger", "alerts", "stats", "catalog", "migrate", "version"),
+    *("erase", "audit list"),
+    *("report", "backup", "restore"),
     *("events list", "events show", "events explain"),
-    *("deliveries list", "deliveries show", "deliveries retry", "deliveries cancel"),
-    *("replay plan", "replay run", "replay status"),
-    *("targets list", "targets test", "targets pause", "targets resume"),
+    *("deliveries list", "deliveries show", "deliveries retry", "deliveries release", "deliveries cancel"),
+    *("replay plan", "replay run", "replay status", "replay list", "replay pause", "replay resume", "replay cancel"),
+    *("targets list", "targets test", "targets preview", "targets pause", "targets resume"),
     *(
         "portals list",
         "portals check",
@@ -243,7 +246,7 @@ changed = ["startDateTime"]
     told = json.loads(result.stdout)
     assert {one["level"] for one in told["findings"]} == {"warning"}
     found = {one["where"]: one for one in told["findings"]}
-    assert set(found) == {"portals", "targets.chat.events", "targets.chat.changed", "targets.chat.url"}
+    assert set(found) == {"portals", "alerts", "targets.chat.events", "targets.chat.changed", "targets.chat.url"}
     assert found["targets.chat.events"]["remedy"] == "did you mean planday.shift.*?"
     assert "hooks.slack.com/services" not in result.stdout
     assert "all is well" not in CliRunner().invoke(app, ["check"], env=environ).stderr
@@ -369,7 +372,7 @@ def test_config_show_masks_secrets(nowhere: Path) -> None:
     assert "hunter2" not in lines.output
     assert json.loads(CliRunner().invoke(app, ["config", "show", "--json"], env=environ).stdout)["sources"]["a"]
     schema = json.loads(relay("config", "schema", "--json").stdout)
-    assert {"relay", "store", "sources", "portals", "targets"} == set(schema["properties"])
+    assert set(SECTIONS) == set(schema["properties"])
 
 
 def test_version_names_the_release() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from relay import events
 from relay.events import (
+    NO_PORTAL,
     OPPOSITES,
     Attempt,
     Delivery,
@@ -21,6 +22,7 @@ from relay.events import (
     Event,
     Origin,
     Outcome,
+    enriched_envelope,
     event_id,
     idempotency_key,
     opposites,
@@ -188,3 +190,21 @@ def test_lane_subject_and_delivery_id() -> None:
         event="evt_1", target="hours", state=DeliveryState.WAITING, attempts=0, sequence=1, updated_at=0.0
     )
     assert delivery.id == "evt_1:hours"
+
+
+def test_an_event_of_no_portal_names_the_relay_as_its_source() -> None:
+    """What the relay tells of itself concerns no portal, and says so."""
+    ours = Event(
+        id="evt_1",
+        source="relay",
+        sender_id="1",
+        type="relay.target.paused",
+        portal=NO_PORTAL,
+        entity="target",
+        entity_id="hours",
+        received_at=1.0,
+    )
+    envelope = enriched_envelope(ours, sequence=1, data={"object": {"target": "hours"}})
+    assert envelope["source"] == "urn:planday-relay"
+    assert "portalid" not in envelope
+    assert envelope["dataschema"] == "urn:planday-relay:schema:target:1"

@@ -38,6 +38,13 @@ def said(record: EventRecord = RECORD, around: Around = AROUND, *deliveries: Del
     return " ".join(explain(record, deliveries, {"hours": [attempt] * tried}, around))
 
 
+def test_what_the_relay_tells_of_itself_is_of_no_portal() -> None:
+    """There is no portal 0."""
+    ours = replace(EVENT, source="relay", type="relay.target.paused", portal=0, entity="target", entity_id="hours")
+    sentence = explain(replace(RECORD, event=ours), (), {}, AROUND)[0]
+    assert sentence.startswith("Event relay.target.paused of target/hours came from relay and was accepted at ")
+
+
 @pytest.mark.parametrize("state", EventState)
 def test_every_state_of_an_event_has_a_sentence(state: EventState) -> None:
     """It begins with what the event is and when it came, and goes on with where it stands."""

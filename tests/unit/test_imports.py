@@ -31,12 +31,15 @@ class Room:
 
 LEAVES = (
     *("errors", "events", "fields", "changes", "settings", "signing", "envelope"),
-    *("routing", "retry", "telemetry", "explain", "catalog"),
+    *("routing", "retry", "telemetry", "explain", "catalog", "persons"),
 )
 EDGES = ("store", "planday", "targets", "messages", "http", "jobs")
-SPINE = ("pipeline", "composing", "consent", "feed", "replay", "drain", "desk", "errands")
+SPINE = (
+    *("pipeline", "composing", "consent", "feed", "replay", "report", "drain", "desk", "errands", "settling"),
+    *("alerts", "erase", "retention"),
+)
 # What the store answers and is asked with: plain records, without the store itself.
-STORE_RECORDS = ("store.reading", "store.shelf")
+STORE_RECORDS = ("store.audit", "store.reading", "store.reporting", "store.shelf")
 
 ROOMS: dict[str, Room] = {
     "__init__": Room(pure=True),
@@ -54,6 +57,7 @@ ROOMS: dict[str, Room] = {
     "retry": Room(ours=("errors", "events", "settings"), pure=True),
     "explain": Room(ours=("errors", "events"), pure=True),
     "catalog": Room(ours=("fields",), pure=True),
+    "persons": Room(ours=("events",), pure=True),
     "telemetry": Room(ours=("catalog",), theirs=("structlog", "prometheus_client")),
     # Edges: each knows its own client library, none another edge but targets -> messages, http
     "store": Room(ours=LEAVES, theirs=("redis", "pydantic", "pydantic_core")),
@@ -67,17 +71,23 @@ ROOMS: dict[str, Room] = {
     # Spine: order, never detail
     "consent": Room(ours=(*LEAVES, *EDGES), theirs=("pydantic_core", "redis")),
     "composing": Room(ours=(*LEAVES, *EDGES), pure=True),
-    "pipeline": Room(ours=(*LEAVES, *EDGES, "composing"), theirs=("pydantic_core",)),
+    "settling": Room(ours=(*LEAVES, *EDGES), pure=True),
+    "pipeline": Room(ours=(*LEAVES, *EDGES, "composing", "settling"), theirs=("pydantic_core",)),
     "feed": Room(ours=(*LEAVES, *EDGES, "pipeline"), theirs=("pydantic_core",)),
     "drain": Room(ours=(*LEAVES, *EDGES, "pipeline"), theirs=("pydantic_core",)),
-    "replay": Room(ours=(*LEAVES, *EDGES, "pipeline"), theirs=("pydantic_core",)),
+    "alerts": Room(ours=(*LEAVES, *EDGES, "pipeline", "feed"), theirs=("pydantic_core", "httpx")),
+    "replay": Room(ours=(*LEAVES, *EDGES, "pipeline", "composing"), theirs=("pydantic_core",)),
+    "report": Room(ours=(*LEAVES, *EDGES, "pipeline")),
     "desk": Room(ours=(*LEAVES, *EDGES, "pipeline"), theirs=("pydantic_core",)),
-    "errands": Room(ours=(*LEAVES, *EDGES, "composing"), theirs=("pydantic_core",)),
+    "retention": Room(ours=(*LEAVES, *EDGES, "pipeline")),
+    "erase": Room(ours=(*LEAVES, *EDGES, "pipeline", "composing"), theirs=("pydantic_core", "redis")),
+    "errands": Room(ours=(*LEAVES, *EDGES, "composing", "erase"), theirs=("pydantic_core",)),
     # Wiring
-    "services": Room(ours=(*LEAVES, *EDGES, *SPINE, "__version__"), theirs=("pydantic_core", "uvloop")),
+    "keeping": Room(ours=(*LEAVES, *EDGES, *SPINE), theirs=("redis",)),
+    "services": Room(ours=(*LEAVES, *EDGES, *SPINE, "keeping", "__version__"), theirs=("pydantic_core", "uvloop")),
     # Entrances: parse, one call, answer
     "web": Room(
-        ours=(*LEAVES, "services", "consent", "__version__", *STORE_RECORDS),
+        ours=(*LEAVES, "services", "consent", "report", "__version__", *STORE_RECORDS),
         theirs=("starlette", "pydantic", "pydantic_core"),
     ),
     # What runs the application, and nothing of the application itself.
@@ -85,7 +95,16 @@ ROOMS: dict[str, Room] = {
     "web.protocol": Room(theirs=("uvicorn",)),
     "worker": Room(ours=(*LEAVES, "services", "jobs", "drain", "__version__"), theirs=("arq",)),
     "cli": Room(
-        ours=(*LEAVES, "services", "__version__", "store.server", "feed.marks"),
+        ours=(
+            *LEAVES,
+            "services",
+            "report",
+            "__version__",
+            "store.server",
+            "store.archive",
+            "store.reporting",
+            "feed.marks",
+        ),
         theirs=("typer", "click", "rich", "pydantic_core"),
         # `check` builds what would be started; the serving commands start it; filters and plans are values.
         in_functions=(
@@ -94,8 +113,10 @@ ROOMS: dict[str, Room] = {
             "web",
             "worker",
             "targets",
+            "alerts.heartbeat",
             "messages",
             "replay",
+            "store.backup",
             "consent",
             *STORE_RECORDS,
         ),
@@ -105,7 +126,7 @@ ROOMS: dict[str, Room] = {
 }
 
 # One target kind never leans on another.
-APART = ("targets.slack", "targets.webhook")
+APART = ("targets.payroll", "targets.slack", "targets.webhook")
 
 IMPURE = frozenset(
     (

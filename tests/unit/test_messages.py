@@ -75,6 +75,11 @@ TITLES = [
     ("planday.portal.authorization_revoked", "Planday refuses the authorisation of bistro"),
     ("planday.portal.authorization_restored", "Planday accepts bistro again"),
     ("relay.test", "Test message"),
+    ("relay.target.failing", "Target hours keeps failing"),
+    ("relay.target.recovered", "Target hours works again"),
+    ("relay.delivery.exhausted", "Deliveries to hours are dead"),
+    ("relay.feed.behind", "Feed bistro.shifts is behind"),
+    ("relay.store.unhealthy", "The store is not safe"),
 ]
 
 
@@ -323,6 +328,7 @@ def test_an_operators_folder_takes_the_place_of_ours(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("not a template")
     messages = Messages(tmp_path)
     ours = {"absence_record", "absence_request", "employee", "generic", "payroll_line", "portal"}
+    ours |= {"target", "delivery", "worker", "feed", "store", "quarantine", "backlog"}
     assert messages.names == tuple(sorted({*ours, "kitchen", "punchclock_entry", "shift"}))
     mine = messages.render(sample("planday.shift.created"), escape=str)
     assert (mine.title, mine.body) == ("Mine: Ida Testrup", ("one", "two"))

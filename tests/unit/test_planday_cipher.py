@@ -43,7 +43,11 @@ def test_a_fingerprint_is_keyed_and_outlives_an_exchange_of_keys() -> None:
     assert not new.matches("token", "")
 
 
-@pytest.mark.parametrize("text", ["", " , ", "short", NEW + "," + "bm90IDMyIGJ5dGVz", "é" * 44])
+@pytest.mark.parametrize(
+    "text",
+    ["", " , ", "short", NEW + "," + "bm90IDMyIGJ5dGVz", "é" * 44],
+    ids=["nothing", "a comma alone", "too short", "the second too short", "not base64"],
+)
 def test_an_unusable_key_is_named_by_its_place_only(text: str) -> None:
     """The value itself is most likely the secret."""
     with pytest.raises(ConfigError) as caught:

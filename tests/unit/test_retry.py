@@ -56,6 +56,8 @@ def after(
         (Outcome.UNKNOWN, True, 4, State.DEAD, None),
         (Outcome.UNKNOWN, False, 1, State.PARKED, None),
         (Outcome.UNKNOWN, False, 4, State.PARKED, None),
+        (Outcome.HELD, True, 1, State.PARKED, None),
+        (Outcome.HELD, False, 4, State.PARKED, None),
     ],
 )
 def test_each_outcome_has_one_answer(

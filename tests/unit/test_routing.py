@@ -226,3 +226,50 @@ def test_types_that_are_remembered_are_bounded() -> None:
     for number in range(3000):
         router.route({"type": f"made.up.{number}"})
     assert router._by_type.cache_info().currsize <= 1024
+
+
+# What the relay tells of itself -------------------------------------------------------------------
+
+
+def told(type_: str = "relay.target.paused", **facts: Any) -> dict[str, Any]:
+    return {"type": type_, "subject": "target/hours", "data": {"object": facts}}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "takes"),
+    [
+        ("relay.*", True),
+        ("relay.target.*", True),
+        ("relay.target.paused", True),
+        ("relay.worker.*", False),
+        ("*", False),
+        ("*.paused", False),
+        ("r*", False),
+        ("relay*", False),
+        ("planday.*", False),
+    ],
+)
+def test_only_who_says_relay_gets_what_the_relay_tells(pattern: str, takes: bool) -> None:
+    """A target of everything is one of Planday's events; alerts go to those who ask for them."""
+    assert bool(Router({"ops": target(events=[pattern])}).route(told()).matched) is takes
+
+
+def test_a_test_that_a_sender_made_is_like_any_other_event() -> None:
+    """It is no word of the relay's about itself."""
+    assert Router({"all": target(events=["*"])}).route(told("relay.test")).matched == ("all",)
+
+
+def test_a_target_is_not_told_of_itself() -> None:
+    """It could not tell of its own trouble, and its failure to do so would be the next trouble."""
+    targets = {"hours": target(events=["relay.*"]), "ops": target(events=["relay.*"])}
+    found = Router(targets).route(told(target="hours"))
+    assert found.matched == ("ops",)
+    assert found.refused["hours"] == "it is about target hours itself, which cannot tell of its own trouble"
+
+
+def test_conditions_on_records_do_not_concern_what_has_none() -> None:
+    """Departments, groups and changed fields are Planday's; origin and expression hold."""
+    records = {"departments": [1], "employee_groups": [2], "changed": ["status"]}
+    assert Router({"ops": target(events=["relay.*"], **records)}).route(told()).matched == ("ops",)
+    for other in ({"origins": ["replay"]}, {"when": "data.object.count > `5`"}):
+        assert Router({"ops": target(events=["relay.*"], **other)}).route(told(count=1)).matched == ()

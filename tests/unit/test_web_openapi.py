@@ -12,7 +12,8 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from relay.settings import load_mapping
 from relay.web.api_events import Retry
-from relay.web.api_operations import Plan, Why
+from relay.web.api_operations import Why
+from relay.web.api_replay import Plan, Run
 from relay.web.app import create_app
 from relay.web.openapi import document
 
@@ -48,7 +49,7 @@ def test_path_parameters_are_those_of_the_path() -> None:
             assert named == re.findall(r"\{(\w+)\}", path)
 
 
-@pytest.mark.parametrize(("schema", "model"), [("Retry", Retry), ("PlanRequest", Plan), ("Why", Why)])
+@pytest.mark.parametrize(("schema", "model"), [("Retry", Retry), ("PlanRequest", Plan), ("PlanRun", Run), ("Why", Why)])
 def test_request_bodies_have_the_documented_names(schema: str, model: Any) -> None:
     """What is read is what is described."""
     described = document()["components"]["schemas"][schema]

@@ -91,7 +91,7 @@ async def gather(
         "retried": len(tries) - 1,
         "dead": dead,
         "dead_now": sum(one["dead"] for one in stats["targets"].values()),
-        "replayed": plan["now"].get("delivered", 0),
+        "replayed": plan["ends"].get("delivered", 0),
         "open": stats["open"],
         "slack": {"requests": len(standins.slack), "accepted": sum(one.accepted for one in standins.slack)},
         "payroll": {

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from relay.cli import deliveries, replay
+from relay.cli import deliveries, plans
 from relay.cli.demo.checks import Evidence, gather
 from relay.cli.demo.director import Director, until
 from relay.cli.demo.feeding import Found, first_looks, look
@@ -123,17 +123,17 @@ class Story:
         reason = "payroll is repaired"
         self.voice.command(f"replay plan --target {PAYROLL} --reason '{reason}'")
         facts = await self.services.replays.plan(PlanRequest(target=PAYROLL, by="demo", reason=reason))
-        replay.print_plan(facts)
+        plans.print_plan(facts)
         await asyncio.sleep(2 * self.pace)
 
         plan = facts["id"]
         self.voice.command(f"replay run {plan}")
-        await self.services.start_replay(plan)
+        await self.services.start_replay(plan, by="demo")
         await self.director.arrive(change, at_slack=False)
         await until(lambda: self._delivered(plan), "the replayed delivery")
         self.voice.command(f"replay status {plan}")
         status = await self.services.replays.status(plan)
-        replay.print_status(status)
+        plans.print_status(status)
         return len(page.rows), status
 
     async def _has_dead(self) -> bool:
@@ -142,7 +142,7 @@ class Story:
 
     async def _delivered(self, plan: str) -> bool:
         status = await self.services.replays.status(plan)
-        return bool(status["state"] == "ended" and status["now"].get("delivered") == status["total"])
+        return bool(status["state"] == "ended" and status["ends"].get("delivered") == status["total"])
 
     async def _settled(self) -> bool:
         targets = tuple(self.services.settings.targets)

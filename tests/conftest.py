@@ -1,0 +1,8 @@
+"""Hypothesis judges what code does, not how fast a busy machine does it; the limit of a test's time is pytest-timeout's."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("relay", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("relay")
