@@ -122,7 +122,7 @@ def restore(
             if as_paused:
                 raise RefusedError(
                     f"the data in {file} have the older format {manifest.data_format}, in which this release cannot "
-                    "pause targets: restore without --as-paused, and pause them after `relay migrate`. Nothing was changed"
+                    "pause targets: restore without --as-paused, pause them after `relay migrate`. Nothing was changed"
                 )
             return
         # Nobody finds the store by its folder now, and that is as it should be.

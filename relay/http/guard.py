@@ -52,6 +52,7 @@ _DENIED = tuple(
         ("2001::/23", "protocol assignment"),
         ("2001:db8::/32", "documentation"),
         ("2002::/16", "6to4"),
+        ("2620:4f:8000::/48", "AS112"),
         ("3fff::/20", "documentation"),
         ("fc00::/7", "private"),
         ("fe80::/10", "link-local"),
@@ -61,6 +62,8 @@ _DENIED = tuple(
 )
 _NAT64 = IPv6Network("64:ff9b::/96")
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
+# The middle of an ISATAP address, but for the bit that says whether the IPv4 address in its end is unique (RFC 5214).
+_ISATAP = 0x00005EFE
 
 
 class Refusal(OSError):
@@ -85,7 +88,7 @@ class AddressPolicy:
             port = parsed.port
         except ValueError:
             return "this is not a URL"
-        return self._check_scheme(parsed) or self._check_host(parsed.raw_host) or self._check_target(parsed, port)
+        return self._check_scheme(parsed) or self._check_host(parsed) or self._check_target(parsed, port)
 
     def _check_scheme(self, url: yarl.URL) -> str | None:
         if url.scheme == "http" and not self.allow_http:
@@ -94,11 +97,12 @@ class AddressPolicy:
             return f"only https:// is sent to, not {url.scheme or 'a URL without a scheme'}"
         return "a URL must not hold a user name or password" if "@" in url.raw_authority else None
 
-    def _check_host(self, host: str | None) -> str | None:
-        if not host:
+    def _check_host(self, url: yarl.URL) -> str | None:
+        host = url.raw_host
+        if not host or not host.strip("."):
             return "the URL has no host"
-        if not host.isascii():
-            return "write the host in its ASCII form (xn--...)"
+        if not url.raw_authority.isascii():
+            return "write host and port in ASCII (a name in its form xn--...)"
         if "%" in host:
             return "the host must not be percent-encoded or hold a zone"
         return None if ":" in host or _HOST.fullmatch(host) else "the host holds characters that no host name has"
@@ -143,10 +147,17 @@ def _denied(ip: IPv4Address | IPv6Address) -> str | None:
     if isinstance(ip, IPv4Address):
         return None if ip.is_global else "special purpose"
     if ip in _NAT64:
-        inner = IPv4Address(int(ip) & 0xFFFFFFFF)
-        kind = _denied(inner) or ""
-        return f"NAT64 of {inner}, {kind}" if kind else None
+        return _denied_inside(ip, "NAT64")
+    if int(ip) >> 32 & 0xFDFFFFFF == _ISATAP and (kind := _denied_inside(ip, "ISATAP")):
+        return kind
     return None if ip in _GLOBAL_UNICAST else "not global unicast"
+
+
+def _denied_inside(ip: IPv6Address, notation: str) -> str | None:
+    """Whether the IPv4 address in its last four bytes is denied."""
+    inner = IPv4Address(int(ip) & 0xFFFFFFFF)
+    kind = _denied(inner)
+    return f"{notation} of {inner}, {kind}" if kind else None
 
 
 class GuardedResolver(AbstractResolver):

@@ -138,23 +138,40 @@ class Crashes:
         for victim in kill.victims:
             await asyncio.to_thread(self._popen(victim).wait, 10)
         await asyncio.sleep(0.1)  # what the dead had written to their sockets is still read
-        arrived = len(sink.arrivals)
-        sending: set[str] = set()
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._first(one, killed))
             for victim, away in zip(kill.victims, kill.away, strict=True):
                 if victim != "store":
                     group.create_task(self._let_start(victim, away))
+            sending, back = set[str](), killed
             if "store" in kill.victims:
-                sending = await self._store_again(kill.away[kill.victims.index("store")], one)
-            await sink.more_than(arrived, within=WORST)
-            one.first = sink.arrivals[arrived].at - killed if len(sink.arrivals) > arrived else None
-        if workers:
-            await asyncio.sleep(max(killed + _PROLONGED - time.monotonic(), 0.0))
-            events, deliveries = await relay.held(until=killed_wall + LEASE + 0.05)
-            sending |= deliveries
-            await self._recovered(one, events | deliveries, killed=killed)
+                sending, back = await self._store_again(kill.away[kill.victims.index("store")], one)
+            if workers:
+                events, deliveries = await self._left_behind(workers, killed, killed_wall, back)
+                sending |= deliveries
+                await self._recovered(one, events | deliveries, killed=killed)
         one.in_flight = len(sending)
         self._allowed.update(sending)
+
+    async def _first(self, one: Round, killed: float) -> None:
+        arrived = len(self._sink.arrivals)
+        if await self._sink.more_than(arrived, within=WORST):
+            one.first = self._sink.arrivals[arrived].at - killed
+
+    async def _left_behind(
+        self, workers: set[str], killed: float, killed_wall: float, back: float
+    ) -> tuple[set[str], set[str]]:
+        """Events and deliveries under a lease of the killed workers; nothing when that cannot be told any more.
+
+        Those that live prolong theirs, after an outage of the store as soon as it is back.
+        """
+        look = max(killed + _PROLONGED, back + 2.0)
+        if workers == set(WORKERS):
+            look = back
+        elif look > killed + LEASE - _PROLONGED + 1.0:
+            return set(), set()
+        await asyncio.sleep(max(look - time.monotonic(), 0.0))
+        return await self._relay.held(until=killed_wall + LEASE + 0.05)
 
     async def _supervise(self) -> None:
         """As `relay up` does: what has ended is started again, also what ended because the store was away."""
@@ -168,8 +185,8 @@ class Crashes:
         await asyncio.sleep(away)
         self._away.discard(victim)
 
-    async def _store_again(self, away: float, one: Round) -> set[str]:
-        """Start the store with its data and see it work; the deliveries that were under a lease when it was killed."""
+    async def _store_again(self, away: float, one: Round) -> tuple[set[str], float]:
+        """Start the store with its data; the deliveries under a lease when it was killed, and when it answered."""
         await asyncio.sleep(away)
         self._away.discard("store")
         began = time.monotonic()
@@ -185,10 +202,15 @@ class Crashes:
             return True
 
         await eventually(answers, within=WORST, what="the store answers")
-        arrived = len(self._sink.arrivals)
-        if await self._sink.more_than(arrived, within=WORST):
-            one.store_again = self._sink.arrivals[arrived].at - began
-        return sending
+        back, arrived = time.monotonic(), len(self._sink.arrivals)
+        one.store_loaded = back - began
+
+        async def again() -> None:
+            if await self._sink.more_than(arrived, within=WORST):
+                one.store_again = self._sink.arrivals[arrived].at - began
+
+        self._watching = asyncio.create_task(again())
+        return sending, back
 
     async def _recovered(self, one: Round, held: set[str], *, killed: float) -> None:
         seen = {event: len(self._sink.by_event[event]) for event in held}

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from relay.cli.main import app
 from relay.events import DeliveryState, Event, Outcome, event_id
-from relay.services import Services
+from relay.services import Order, Services
 from relay.store.rewriting import search_files
 from relay.store.server import EmbeddedServer
 from relay.store.work import Finished
@@ -113,6 +113,26 @@ def test_what_would_go_is_shown_first_then_it_goes_and_is_proven(environ: dict[s
     assert relay(environ, "erase", *who, "--undo").exit_code == 2, "only with a reason"
     assert relay(environ, "erase", *who, "--undo", "--reason", "hired again").exit_code == 0
     assert relay(environ, "erase", *who, "--undo", "--reason", "hired again").exit_code == 4
+
+
+def test_a_worker_goes_on_with_what_lost_its_process(environ: dict[str, str]) -> None:
+    """Begun, and broken off before anything was done: a worker's timer carries it out."""
+
+    async def begin(services: Services) -> None:
+        order = Order(portal="bistro", portal_id=4100001, employee=EMPLOYEE, by="cli:anna")
+        begun.append(await services.keeping.erasures.begin(order))
+
+    async def tick(services: Services) -> None:
+        await services.keeping.tick(stopping=lambda: False)
+        found.append(await services.keeping.erasures.status(begun[0]))
+
+    begun: list[str] = []
+    found: list[dict[str, object]] = []
+    asyncio.run(in_services(environ, begin))
+    asyncio.run(in_services(environ, tick))
+    assert found[0]["state"] == "ended"
+    data = Path(environ["RELAY_DATA_DIR"])
+    assert search_files(data, lambda chunk: EMAIL.encode() in chunk)[1] == []
 
 
 def test_a_typing_mistake_is_told(environ: dict[str, str]) -> None:

@@ -9,6 +9,7 @@ import os
 import stat
 import tarfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -341,11 +342,11 @@ def test_wherever_a_restore_was_cut_off_it_can_be_undone(sound: Path, tmp_path: 
     ]
     for name, is_there in names.items():
         if is_there:
-            steps.append(lambda name=name: (place / name).rename(before / name))
+            steps.append(partial((place / name).rename, before / name))
     for name, content in new.items():
-        steps.append(lambda name=name, content=content: (place / name).write_bytes(content))
+        steps.append(partial((place / name).write_bytes, content))
     steps.append(lambda: (before / "written-by.json").replace(place / "written-by.json"))  # a first undoing begins
-    steps.append(lambda: (place / "appendonly.aof").unlink())
+    steps.append((place / "appendonly.aof").unlink)
     for step in steps[: cut + 1]:
         step()
     with pytest.raises(RefusedError, match="there are data"):

@@ -16,7 +16,7 @@ from relay.http import OutgoingTransport
 from relay.messages import Messages, sample
 from relay.settings import Secret, SlackTarget, WebhookTarget
 from relay.settings.values import Address
-from relay.targets import KINDS, Result, Sending, Target, build, build_all
+from relay.targets import Result, Sending, Target, build, build_all
 
 SIGNING = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 PATH = "/services/T0/B0/s3crets3crets3cret"
@@ -93,7 +93,7 @@ FAILURES = [
 ]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["webhook", "slack"])
 @pytest.mark.parametrize(
     ("error", "outcome", "reason"), FAILURES, ids=[type(error).__name__ for error, _, _ in FAILURES]
 )
@@ -120,7 +120,7 @@ async def test_a_cancellation_passes() -> None:
         await target.send(sending())
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["webhook", "slack"])
 @pytest.mark.parametrize("missing", ["id", "source", "type", "specversion"])
 async def test_an_event_without_its_essentials_is_rejected_unsent(kind: str, missing: str) -> None:
     """No message can be made of it, now or later."""
@@ -151,7 +151,7 @@ async def test_limits_of_a_call() -> None:
     assert [asked[1:] for asked in (*transport.asked, *quick.asked)] == [(15.0, 5.0), (2.0, 2.0)]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["webhook", "slack"])
 async def test_a_result_holds_no_secret_even_if_the_far_side_repeats_it(kind: str) -> None:
     """Address, path, signing secret, our signature and the person's name come back in an error, and are not kept."""
 
@@ -168,7 +168,7 @@ async def test_a_result_holds_no_secret_even_if_the_far_side_repeats_it(kind: st
         assert secret not in str(result)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["webhook", "slack"])
 async def test_a_success_keeps_little(kind: str) -> None:
     """Every delivery keeps an attempt, so the answer to a success is kept short."""
     target, _ = made(lambda request: httpx.Response(201, text="x" * 5000), kind=kind)
