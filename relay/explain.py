@@ -118,15 +118,18 @@ def _delivery(delivery: Delivery, attempts: Sequence[Attempt], around: Around) -
         yield f"opened again{replay}, this is round {delivery.round}."
     match delivery.state:
         case DeliveryState.DELIVERED:
-            yield f"delivered {updated}, after {tries}."
+            yield f"delivered {updated}, after {tries}" + (f": {_reason(delivery.reason)}." if delivery.reason else ".")
         case DeliveryState.SENDING:
             yield f"on the wire now, attempt {delivery.attempts + 1}."
         case DeliveryState.DEAD:
             yield f"given up {updated}, after {tries}: {_reason(delivery.reason)}. A retry or a replay sends it again."
         case DeliveryState.PARKED:
+            # What was not sent at all says itself what there is to decide.
+            doubt = not delivery.reason.startswith("nothing was sent")
+            look = "Look whether the target has it: if not, release it; if it has, cancel it. " if doubt else ""
             yield (
                 f"parked {updated}, and waits for a person: {_reason(delivery.reason)}. "
-                "Look whether the target has it: if not, release it; if it has, cancel it. Later events of the same record wait."
+                f"{look}Later events of the same record wait."
             )
         case DeliveryState.CANCELLED:
             yield f"cancelled {updated}: {_reason(delivery.reason)}."

@@ -60,7 +60,7 @@ def decide(
             reason = "it may have been delivered, and the target would not recognise a repeat: a person must decide"
             return Decision(DeliveryState.PARKED, None, reason)
         case Outcome.HELD:
-            return Decision(DeliveryState.PARKED, None, "nothing was sent: a person must decide")
+            return Decision(DeliveryState.PARKED, None, "a person must decide")
         case Outcome.RETRY | Outcome.UNKNOWN:
             return _again(attempt=attempt, policy=policy, now=now, retry_after=retry_after, jitter=jitter)
 

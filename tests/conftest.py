@@ -1,4 +1,4 @@
-"""Hypothesis judges what code does, not how fast a busy machine does it; the limit of a test's time is pytest-timeout's."""
+"""Hypothesis judges what code does, not how fast a busy machine does it: that is pytest-timeout's."""
 
 from __future__ import annotations
 

@@ -148,8 +148,8 @@ def _denied(ip: IPv4Address | IPv6Address) -> str | None:
         return None if ip.is_global else "special purpose"
     if ip in _NAT64:
         return _denied_inside(ip, "NAT64")
-    if int(ip) >> 32 & 0xFDFFFFFF == _ISATAP and (kind := _denied_inside(ip, "ISATAP")):
-        return kind
+    if int(ip) >> 32 & 0xFDFFFFFF == _ISATAP and (isatap := _denied_inside(ip, "ISATAP")):
+        return isatap
     return None if ip in _GLOBAL_UNICAST else "not global unicast"
 
 

@@ -40,7 +40,7 @@ Age = Annotated[
 class Retention(Section):
     """How long each kind of record is kept, counted from the moment at which nothing was left to do."""
 
-    delivered: Age = Field(default="30d", validate_default=True)
+    delivered: Age = Field(default="62d", validate_default=True)
     """Events of which every delivery was delivered, with their envelopes and attempts."""
     failed: Age = Field(default="90d", validate_default=True)
     """Events that ended otherwise: a delivery dead, cancelled or superseded; unrouted, dead, or a duplicate."""

@@ -105,9 +105,7 @@ class Choosing:
             candidates=tuple(_candidate(row) for row in rows.decode().splitlines()),
         )
 
-    async def span_of(
-        self, index: str, *, since: float | None, until: float | None
-    ) -> tuple[int, float, float]:
+    async def span_of(self, index: str, *, since: float | None, until: float | None) -> tuple[int, float, float]:
         """How many of an index were accepted in a period, and when the first and the last was (seconds; 0: none)."""
         low, high = "-inf" if since is None else ms(since), "+inf" if until is None else ms(until)
         with translated():

@@ -13,7 +13,7 @@ import pydantic_core
 import redis.asyncio as aioredis
 
 from relay.errors import NotFoundError, RefusedError
-from relay.events import DeliveryState, Event, EventState
+from relay.events import DeliveryState, Event, EventState, Outcome
 from relay.store.client import GroupCommit, Scripts, command, translated
 from relay.store.headroom import Headroom
 from relay.store.keys import Keys
@@ -206,15 +206,10 @@ class Store:
             due = "" if one.due_at is None else ms(one.due_at)
             hold = "" if one.hold_until is None else ms(one.hold_until)
             args += (one.id, one.target, one.token, one.state.value, due, one.reason, one.attempt.to_json())
-            args += (
-                hold,
-                one.pause or "",
-                one.verdict,
-                one.breaker.failures,
-                one.breaker.sample,
-                one.breaker.share * 100,
-            )
-            args += (int(one.breaker.span * 1000), int(one.breaker.wait * 1000), int(one.breaker.longest * 1000))
+            breaker = one.breaker
+            args += (hold, one.pause or "", one.verdict, breaker.failures, breaker.sample, breaker.share * 100)
+            args += (int(breaker.span * 1000), int(breaker.wait * 1000), int(breaker.longest * 1000))
+            args.append(int(one.attempt.outcome is Outcome.UNKNOWN))
         return [answer.decode() for answer in await self._call("settle", max(now for _, now in batch), *args)]
 
     async def renew(self, held: Sequence[Held], *, now: float, lease: float) -> list[bool]:
@@ -249,7 +244,7 @@ class Store:
     ) -> DeliveryState:
         """One more round for a delivery that is in one of `states`.
 
-        The answer is WAITING, or SUPERSEDED where a newer state of its entity was delivered already.
+        The answer is WAITING, or SUPERSEDED where a newer state of its entity was sent already.
         Raises NotFoundError when there is no such delivery and RefusedError when its state is another.
         """
         answer = await self._call(

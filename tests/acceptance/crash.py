@@ -143,9 +143,12 @@ class Crashes:
             for victim, away in zip(kill.victims, kill.away, strict=True):
                 if victim != "store":
                     group.create_task(self._let_start(victim, away))
-            sending, back = set[str](), killed
+            sending: set[str] = set()
+            back = killed
             if "store" in kill.victims:
-                sending, back = await self._store_again(kill.away[kill.victims.index("store")], one)
+                began, back, sending = await self._store_again(kill.away[kill.victims.index("store")])
+                one.store_loaded = back - began
+                group.create_task(self._again(one, began))
             if workers:
                 events, deliveries = await self._left_behind(workers, killed, killed_wall, back)
                 sending |= deliveries
@@ -185,8 +188,8 @@ class Crashes:
         await asyncio.sleep(away)
         self._away.discard(victim)
 
-    async def _store_again(self, away: float, one: Round) -> tuple[set[str], float]:
-        """Start the store with its data; the deliveries under a lease when it was killed, and when it answered."""
+    async def _store_again(self, away: float) -> tuple[float, float, set[str]]:
+        """Start the store with its data: when, when it answered, and the deliveries that were under a lease then."""
         await asyncio.sleep(away)
         self._away.discard("store")
         began = time.monotonic()
@@ -202,15 +205,12 @@ class Crashes:
             return True
 
         await eventually(answers, within=WORST, what="the store answers")
-        back, arrived = time.monotonic(), len(self._sink.arrivals)
-        one.store_loaded = back - began
+        return began, time.monotonic(), sending
 
-        async def again() -> None:
-            if await self._sink.more_than(arrived, within=WORST):
-                one.store_again = self._sink.arrivals[arrived].at - began
-
-        self._watching = asyncio.create_task(again())
-        return sending, back
+    async def _again(self, one: Round, began: float) -> None:
+        arrived = len(self._sink.arrivals)
+        if await self._sink.more_than(arrived, within=WORST):
+            one.store_again = self._sink.arrivals[arrived].at - began
 
     async def _recovered(self, one: Round, held: set[str], *, killed: float) -> None:
         seen = {event: len(self._sink.by_event[event]) for event in held}

@@ -29,8 +29,10 @@ class Round:
     """From the kill until the next arrival."""
     recovery: list[float] = field(default_factory=list)
     """From the kill until each held event arrived (again)."""
+    store_loaded: float | None = None
+    """From the start of the store until it answers, its data loaded."""
     store_again: float | None = None
-    """From the start of the store, its loading included, until the next arrival."""
+    """From the start of the store until the next arrival."""
 
 
 @dataclass(slots=True)
@@ -54,7 +56,6 @@ class Figures:
     def verdict(self) -> list[str]:
         """Every promise that was not kept, in a sentence; nothing when all were."""
         held = [at for one in self.rounds for at in one.recovery]
-        stores = [one.store_again for one in self.rounds if one.store_again is not None]
         misses = list(self.faults)
         if self.lost:
             misses.append(f"lost {self.lost} of {self.accepted} accepted events, wanted 0")
@@ -72,19 +73,25 @@ class Figures:
             misses.append(f"recovery: median {statistics.median(held):.1f} s, wanted at most {MEDIAN:g} s")
         if held and max(held) > WORST:
             misses.append(f"recovery: worst {max(held):.1f} s, wanted at most {WORST:g} s")
-        if stores and max(stores) > STORE_AGAIN:
-            misses.append(f"store: works again after {max(stores):.1f} s, wanted at most {STORE_AGAIN:g} s")
+        misses += [
+            f"round {number}: works again {one.store_again:.1f} s after the store's start, wanted {STORE_AGAIN:g} s"
+            for number, one in enumerate(self.rounds, 1)
+            # Where others died too, they have to come up as well, and the dead ones' leases take up the target's room.
+            if one.victims == ("store",) and one.store_again is not None and one.store_again > STORE_AGAIN
+        ]
         if self.restarts_doubled:
             misses.append(f"rolling restarts doubled {self.restarts_doubled}, wanted 0")
         return misses
 
     def table(self) -> str:
         """One line a round, one for all, and the sums in words."""
-        head = "round killed delay,ms at accepted held in-flight on-wire doubled first,s median,s worst,s store,s"
+        head = (
+            "round killed delay,ms at accepted held in-flight on-wire doubled first,s median,s worst,s loaded,s again,s"
+        )
         rows: list[Sequence[str]] = [head.split(" ")]
         for number, one in enumerate(self.rounds, 1):
             counts = (one.killed_after, one.accepted, one.held, one.in_flight, one.on_the_wire, one.doubled)
-            times = (one.first, *_spread(one.recovery), one.store_again)
+            times = (one.first, *_spread(one.recovery), one.store_loaded, one.store_again)
             rows.append(
                 (str(number), "+".join(one.victims), f"{one.delay * 1000:g}", *map(str, counts), *map(_time, times))
             )
@@ -93,7 +100,7 @@ class Figures:
             str(sum(getattr(one, name) for one in self.rounds))
             for name in ("accepted", "held", "in_flight", "on_the_wire", "doubled")
         ]
-        rows.append(("all", "", "", "", *sums, "", *map(_time, _spread(every)), ""))
+        rows.append(("all", "", "", "", *sums, "", *map(_time, _spread(every)), "", ""))
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
         return "\n".join([*lines, "", *self._sums()])
@@ -101,7 +108,8 @@ class Figures:
     def _sums(self) -> list[str]:
         firsts = [one.first for one in self.rounds if one.first is not None]
         held = [at for one in self.rounds for at in one.recovery]
-        stores = [one.store_again for one in self.rounds if one.store_again is not None]
+        loaded = [one.store_loaded for one in self.rounds if one.store_loaded is not None]
+        again = [one.store_again for one in self.rounds if one.store_again and one.victims == ("store",)]
         in_flight = sum(one.in_flight for one in self.rounds)
         lines = [
             f"accepted {self.accepted}, lost {self.lost}, requests at the target {self.requests}, "
@@ -110,7 +118,8 @@ class Figures:
         for what, times in (
             ("from the kill to the next arrival", firsts),
             ("from the kill until what killed workers held arrived", held),
-            ("from the start of a killed store to the next arrival", stores),
+            ("from the start of a killed store until its data are loaded", loaded),
+            ("  to the next arrival, where nothing else was killed", again),
         ):
             if times:
                 lines.append(f"{what}: median {statistics.median(times):.1f} s, worst {max(times):.1f} s")

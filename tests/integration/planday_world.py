@@ -136,6 +136,8 @@ class World:
         parts: list[str] = []
         async for key in self.redis.scan_iter(match=f"{self.prefix}*", count=1000):
             kind = await self.redis.type(key)
-            value = await self.redis.get(key) if kind == b"string" else await command(self.redis, "HGETALL", key)
+            reads = {b"string": ("GET",), b"list": ("LRANGE", 0, -1), b"zset": ("ZRANGE", 0, -1), b"set": ("SMEMBERS",)}
+            verb, *rest = reads.get(kind, ("HGETALL",))
+            value = await command(self.redis, verb, key, *rest)
             parts += [key.decode(), str(value)]
         return "\n".join(parts)

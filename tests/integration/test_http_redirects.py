@@ -21,7 +21,7 @@ async def test_no_redirect_is_followed(status: int, method: str) -> None:
     """Not even to an address that the same policy allows: nobody there hears of it, and the target is called broken."""
     async with Server(answer(200, b"ok")) as inner:
         location = f"http://127.0.0.1:{inner.port}/admin?token=s3cret"
-        async with Server(answer(status, b"", location=location)) as far, OutgoingTransport(POLICY) as transport:
+        async with Server(answer(status, b"", f"location: {location}")) as far, OutgoingTransport(POLICY) as transport:
             found = await transport.send(httpx.Request(method, f"http://127.0.0.1:{far.port}/", content=b"{}"))
     assert (found.status_code, far.count, inner.connections) == (status, 1, 0)
     verdict = judge(found, now=0.0)
@@ -46,7 +46,7 @@ async def test_no_redirect_is_followed(status: int, method: str) -> None:
 )
 async def test_wherever_it_points_it_is_only_an_answer(location: str) -> None:
     """One request, one answer; what cannot be read as an address is not shown either."""
-    async with Server(answer(302, b"", location=location)) as far, OutgoingTransport(POLICY) as transport:
+    async with Server(answer(302, b"", f"location: {location}")) as far, OutgoingTransport(POLICY) as transport:
         found = await transport.send(httpx.Request("POST", f"http://127.0.0.1:{far.port}/", content=b"{}"))
     assert (found.status_code, far.count) == (302, 1)
     assert judge(found, now=0.0).outcome is Outcome.TARGET_BROKEN

@@ -13,7 +13,6 @@ from relay.events import DeliveryState, idempotency_key
 from relay.simulator.faults import Fault
 from relay.simulator.server import running
 from relay.store.audit import Audit
-from relay.store.audit import Audit
 from tests.integration.payroll_world import Month, PayLine, PayWorld, in_state, planday_totals
 
 HALF_A_DAY = 12 * 3600

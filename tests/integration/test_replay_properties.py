@@ -133,10 +133,9 @@ class Story:
             case "killed":
                 dying = Dying(world.plans.client, world.keys)
                 dying.calls = number
-                try:
+                with contextlib.suppress(StoreUnavailable):
                     await world.another_runner(dying).run(self.plan)
-                except StoreUnavailable:
-                    await world.plans.client.delete(world.keys.plan_lock(self.plan))  # its time ran out
+                await world.plans.client.delete(world.keys.plan_lock(self.plan))  # its time ran out
             case "work":
                 await world.relay.work()
             case "live":

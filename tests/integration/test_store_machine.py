@@ -143,6 +143,10 @@ class StoreMachine(RuleBasedStateMachine):
         self._claim([LANES[name]], events=0, deliveries=3)
 
     def _claim(self, lanes: Sequence[Lane], *, events: int, deliveries: int) -> None:
+        for key, record in self.look().deliveries.items():
+            taken_back = record["st"] == "sending" and self.leased_until[key] <= self.now
+            if taken_back and key[1] in [lane.target for lane in lanes]:  # it may have been sent
+                self.high[self._lane(key)] = max(self.high[self._lane(key)], self._sequence(key))
         claim = self.do(self.bench.claim(*lanes, now=self.now, events=events, deliveries=deliveries))
         for one in claim.deliveries:
             key = (one.id, one.target)

@@ -486,7 +486,7 @@ async def test_what_only_a_worker_can_do_is_done_by_one(bench: Bench, path: str,
 
     async def work(answer: dict[str, Any]) -> None:
         function, args = await _job(bench)
-        assert (function, args[1:]) == (jobs.ERRAND, [kind, name])
+        assert (function, args[1:]) == (jobs.ERRAND, [kind, name, "api"])
         await command(bench.services.store.client, "RPUSH", bench.services.keys.errand(args[0]), json.dumps(answer))
 
     answer, _ = await asyncio.gather(bench.post(path), work({"ok": True, "status": 204}))

@@ -117,3 +117,14 @@ def test_a_waiting_delivery_says_what_it_waits_for(
 def test_it_says_how_much_planday_told(enrichment: dict[str, Any], expected: str) -> None:
     """In the words of the envelope."""
     assert expected in said(replace(ROUTED, envelope={"data": {"enrichment": enrichment}}))
+
+
+def test_what_was_not_sent_says_itself_what_to_decide() -> None:
+    """Payroll holds a line, or has it already: nobody is told to look for what was never sent."""
+    held = "nothing was sent: release sends it, cancel drops it; a person must decide"
+    text = said(ROUTED, AROUND, delivery(DeliveryState.PARKED, reason=held))
+    assert held in text
+    assert "Look whether the target has it" not in text
+    assert "Look whether the target has it" in said(ROUTED, AROUND, delivery(DeliveryState.PARKED))
+    there = "nothing was sent: the target has this line with this content already, by evt_0"
+    assert there in said(ROUTED, AROUND, delivery(DeliveryState.DELIVERED, reason=there))

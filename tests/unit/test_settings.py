@@ -20,6 +20,7 @@ from relay.settings import (
     Portal,
     Rate,
     Relay,
+    Retention,
     Retry,
     Secret,
     Settings,
@@ -560,6 +561,7 @@ MODELS: dict[str, list[type[BaseModel]]] = {
     "retry": [Retry],
     "rate": [Rate],
     "alerts": [Alerts],
+    "retention": [Retention],
 }
 # Of these the example shows how they look when they are set.
 SHOWN_WITH_VALUES = (
@@ -573,7 +575,7 @@ UNCOMMENTED = COMMENTED.sub(r"\1", EXAMPLE)
 def tables() -> dict[str, list[dict[str, Any]]]:
     """The tables of the example, with all that is commented out put in, by the section they belong to."""
     whole = tomllib.loads(UNCOMMENTED)
-    found: dict[str, list[dict[str, Any]]] = {name: [whole[name]] for name in ("relay", "store", "alerts")}
+    found: dict[str, list[dict[str, Any]]] = {name: [whole[name]] for name in ("relay", "store", "alerts", "retention")}
     for section in ("sources", "portals", "targets"):
         found[section] = list(whole[section].values())
     for name in ("retry", "rate", "breaker", "body", "tls"):

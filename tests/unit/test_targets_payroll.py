@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -234,3 +237,19 @@ def test_a_line_that_ends_is_taken_back_by_what_it_was() -> None:
     """The record is gone: its fields are those that were before, its amounts zero."""
     body = json.loads(made().body(sending("planday.payroll_line.reversed")), parse_float=Decimal)
     assert (body["kind"], body["code"], body["amount"], body["hours"]) == ("reversal", "N100", 0, 0)
+
+
+def test_the_examples_of_the_page_work() -> None:
+    """docs/payroll.md is where people begin: both targets start, and make a line of the sample."""
+    page = (Path(__file__).parents[2] / "docs/payroll.md").read_text(encoding="utf-8")
+    bodies = [tomllib.loads(block) for block in re.findall(r"```toml\n(.*?)```", page, re.DOTALL)]
+    assert len(bodies) == 2
+    for body in bodies:
+        for target in body["targets"].values():
+            target.pop("tls", None)  # names files that are not here
+        environ = {"PAYROLL_CLIENT_SECRET": "x", "LOEN_PASSWORD": "y"}
+        (made_,) = build_all(load_mapping(body, environ=environ).targets, messages=Messages()).values()
+        line = sending()
+        line.envelope["data"]["related"]["employee"]["salaryIdentifier"] = "233"
+        line.envelope["data"]["object"]["shiftDuration"] = "07:30:00"
+        assert made_.body(line)

@@ -87,7 +87,9 @@ local function enter_delivery_lane(lane, target, id, seq)
   redis.call('RPUSH', key, id)
 end
 
--- The newest sequence of an entity that a target has.
+local function newer_was_sent(lane) return 'a newer state of ' .. lane .. ' was sent already' end
+
+-- The newest sequence of an entity that a target has, or may have: nothing older follows it.
 local function raise_high(lane, target, seq)
   local entity = P .. 'n:' .. lane
   local high = tonumber(redis.call('HGET', entity, 'hi:' .. target) or '0')

@@ -9,8 +9,6 @@ end
 
 local function is_among(states, state) return (' ' .. states .. ' '):find(' ' .. state .. ' ', 1, true) end
 
-local function newer_was_delivered(lane) return 'a newer state of ' .. lane .. ' was delivered already' end
-
 -- One delivery more is on its way: the event has work left.
 local function give_work(id, at)
   local event = P .. 'e:' .. id
@@ -51,7 +49,7 @@ local function open_again(id, target, states, how)
     if was ~= 'superseded' and was ~= 'delivered' then
       not_due(target, id)
       redis.call('HDEL', record, 'force')
-      move_delivery(id, target, 'superseded', newer_was_delivered(lane))
+      move_delivery(id, target, 'superseded', newer_was_sent(lane))
     end
     return 'superseded'
   end
@@ -106,7 +104,7 @@ local function open_new(id, target, how)
   redis.call('SADD', P .. 'targets', target)
   lift_refusal(id, target)
   if is_older(lane, target, seq) and not how.force and how.own == '' then
-    local why = newer_was_delivered(lane)
+    local why = newer_was_sent(lane)
     redis.call('HSET', record, 'st', 'superseded', 'tok', 0, 'n', 0, 'up', NOW, 'why', why)
     redis.call('ZADD', P .. 'ix:d:' .. target .. ':superseded', at, id)
     redis.call('HINCRBY', P .. 'count', 'superseded', 1)

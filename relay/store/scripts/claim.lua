@@ -88,6 +88,8 @@ local function take_back(target, dedupes)
     local record = P .. 'd:' .. id .. ':' .. target
     redis.call('ZREM', P .. 'lease:t:' .. target, id)
     local begun = redis.call('HGET', record, 'begun')
+    local lane, seq = unpack(redis.call('HMGET', P .. 'e:' .. id, 'lane', 'seq'))
+    raise_high(lane, target, seq) -- it may have been sent
     redis.call('HINCRBY', record, 'tok', 1)
     redis.call('HDEL', record, 'begun')
     released = released + 1
@@ -121,14 +123,14 @@ local function allowance(limiter, interval, burst, wanted)
   return granted
 end
 
--- What may be sent now of what is due: what is older than the newest delivered state of its entity ends here.
+-- What may be sent now of what is due: what is older than the newest state that its target has, or may have, ends here.
 local function ready_of(target, due, most, ready)
   for _, id in ipairs(most > 0 and redis.call('ZRANGEBYSCORE', due, '-inf', NOW, 'LIMIT', 0, most) or {}) do
     redis.call('ZREM', due, id)
     local lane, seq = unpack(redis.call('HMGET', P .. 'e:' .. id, 'lane', 'seq'))
     local high = tonumber(redis.call('HGET', P .. 'n:' .. lane, 'hi:' .. target) or '0')
     if tonumber(seq) < high and redis.call('HEXISTS', P .. 'd:' .. id .. ':' .. target, 'force') == 0 then
-      move_delivery(id, target, 'superseded', 'a newer state of ' .. lane .. ' was delivered already')
+      move_delivery(id, target, 'superseded', newer_was_sent(lane))
     else
       ready[#ready + 1] = {id, seq}
     end
@@ -175,7 +177,9 @@ for i = first_target, #ARGV, 7 do
     end
     local ready = {}
     ready_of(target, due, room, ready)
-    ready_of(target, replayed, room - #ready, ready)
+    -- A quarter of the calls is never a replay's, so that what is new finds room even when a worker died over a replay.
+    local for_replays = math.min(room, math.max(math.floor(concurrency * 3 / 4), 1) - busy)
+    ready_of(target, replayed, for_replays - #ready, ready)
     local granted = allowance(limiter, interval, burst, #ready)
     for index, pair in ipairs(ready) do
       if index > granted then
@@ -187,9 +191,9 @@ for i = first_target, #ARGV, 7 do
     end
     -- With no room a finished call wakes us, not the clock; with too small a grant the limiter said when.
     if room > 0 and not (breaker and granted > 0) then
-      for _, key in ipairs({due, replayed}) do
+      for _, key in ipairs(for_replays > 0 and {due, replayed} or {due}) do
         local first = first_score(key)
-        if first and (first > now or (granted == #ready and #ready < room)) then sooner(first) end
+        if first and (first > now or (granted == #ready and #ready < (key == due and room or for_replays))) then sooner(first) end
       end
     end
   end

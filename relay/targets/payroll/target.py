@@ -98,6 +98,7 @@ class PayrollHttp(Target):
         self.method = settings.method
         self._ledger = common.ledger
         self._extra = {header: value.reveal() for header, value in settings.headers.items()}
+        self._token_url = token_url
         self._token_transport: Transport | None = None
         self._credential = Credential(settings.auth)
         if token_url is not None:
@@ -109,6 +110,9 @@ class PayrollHttp(Target):
     def secrets(self) -> Iterable[str]:
         hidden = (value.reveal() for value in self.settings.headers.values() if is_reference(value.reference))
         return (*super().secrets(), *self._credential.secrets(), *hidden)
+
+    def addresses(self) -> tuple[httpx.URL, ...]:
+        return (*super().addresses(), *((self._token_url,) if self._token_url is not None else ()))
 
     def judge(self, response: httpx.Response, *, now: float) -> Verdict:
         if not self.dedupes and response.status_code in self.settings.unknown_statuses:
@@ -164,7 +168,8 @@ class PayrollHttp(Target):
         held = self._not_now(standing, sending) if standing.answer != "go" else self._held(standing, line, sending)
         if held is not None:
             answer = standing.answer if standing.answer != "go" else "held"
-            return Preview(method="", url="", headers={}, body="", standing=answer, note=held.reason)
+            note = held.reason.replace("was sent", "would be sent", 1)
+            return Preview(method="", url="", headers={}, body="", standing=answer, note=note)
         made = self._rows(line, standing, sending)
         body = self._body(line, made, standing, sending)
         request = self._request({**self._headers(line, sending), **self._credential.shown()}, body)
