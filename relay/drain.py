@@ -9,16 +9,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from relay import telemetry
 from relay.errors import StoreError
 from relay.pipeline import Outside, Pipeline
 from relay.store.store import Store
 from relay.store.wake import WakeList
-from relay.store.work import Held, Holding
+from relay.store.work import ClaimedDelivery, Held, Holding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,42 +137,41 @@ class Drain:
         if claim.released_deliveries:
             self._outside.record(telemetry.LeaseReleased(kind="delivery", count=claim.released_deliveries))
         for event in claim.events:
-            held = Held(event.id, "", event.token)
-            self._start(held, self._pipeline.process(event), self._events, event.portal)
-        for delivery in claim.deliveries:
-            held = Held(delivery.id, delivery.target, delivery.token)
-            self._ours_until[held] = delivery.lease_until
-            work = self._pipeline.deliver(delivery, ours=partial(self._is_ours, held))
-            self._start(held, work, self._deliveries, delivery.target)
+            self._start([Held(event.id, "", event.token)], self._pipeline.process(event), self._events, event.portal)
+        for call in self._pipeline.calls_of(claim.deliveries):
+            held = [Held(one.id, one.target, one.token) for one in call]
+            self._ours_until |= dict.fromkeys(held, call[0].lease_until)
+            self._start(held, self._pipeline.deliver(*call, ours=self._is_ours), self._deliveries, call[0].target)
         if claim.next_due is None:
             return self._pace.idle
         return max(claim.next_due - self._outside.clock(), 0.0)
 
-    def _start(self, held: Held, work: Coroutine[None, None, None], room: Counter[str], whose: str) -> None:
-        key = (held.id, held.target)
-        room[whose] += 1
-        self._held[key] = held
+    def _start(self, held: Sequence[Held], work: Coroutine[None, None, None], room: Counter[str], whose: str) -> None:
+        room[whose] += len(held)
+        self._held |= {(one.id, one.target): one for one in held}
         task = asyncio.create_task(self._guarded(held, work))
         self._tasks.add(task)
 
         def ended(finished: asyncio.Task[None]) -> None:
             self._tasks.discard(finished)
-            room[whose] -= 1
-            if self._held.get(key) is held:
-                del self._held[key]
-            self._ours_until.pop(held, None)
+            room[whose] -= len(held)
+            for one in held:
+                if self._held.get((one.id, one.target)) is one:
+                    del self._held[one.id, one.target]
+                self._ours_until.pop(one, None)
             self._changed.set()
 
         task.add_done_callback(ended)
 
-    async def _guarded(self, held: Held, work: Coroutine[None, None, None]) -> None:
+    async def _guarded(self, held: Sequence[Held], work: Coroutine[None, None, None]) -> None:
         """Nothing that one piece of work does ends the drain; its lease brings it back."""
         try:
             await work
         except StoreError as error:
             self._outside.record(telemetry.StoreTrouble(reason=f"work was left to its lease: {error}"))
         except Exception as error:
-            self._outside.record(telemetry.OwnFault(where="drain", error=error, event=held.id, target=held.target))
+            first = held[0]
+            self._outside.record(telemetry.OwnFault(where="drain", error=error, event=first.id, target=first.target))
 
     async def _pause(self, seconds: float) -> None:
         if seconds <= 0:
@@ -216,8 +214,8 @@ class Drain:
             if one in self._ours_until:
                 self._ours_until[one] = now + self._pace.lease if kept else 0.0
 
-    def _is_ours(self, held: Held) -> bool:
-        return self._outside.clock() < self._ours_until.get(held, 0.0)
+    def _is_ours(self, one: ClaimedDelivery) -> bool:
+        return self._outside.clock() < self._ours_until.get(Held(one.id, one.target, one.token), 0.0)
 
     async def _alive(self) -> None:
         await self._store.heartbeat(

@@ -19,7 +19,6 @@ from relay.composing import envelope_of, overtaken, span_of, version_of, without
 from relay.errors import AuthorizationLost, BudgetSpent, PlandayUnavailable, StoreError, StoreUnavailable
 from relay.events import (
     Event,
-    Outcome,
     gives_way,
     opposites,
     people_of,
@@ -27,7 +26,7 @@ from relay.events import (
 from relay.fields import Keep, without_never
 from relay.planday.enrich import Enrichment
 from relay.routing import Router
-from relay.settling import settled_by
+from relay.settling import refusal, sending_of, settled_by
 from relay.store.store import Store
 from relay.store.work import Accepted, ClaimedDelivery, ClaimedEvent, Finished, Kept, Lane, Settled
 from relay.targets import Result, Sending, Target
@@ -131,6 +130,17 @@ class Pipeline:
     def lanes(self) -> tuple[Lane, ...]:
         return self._line.lanes
 
+    def calls_of(self, claimed: Sequence[ClaimedDelivery]) -> list[tuple[ClaimedDelivery, ...]]:
+        """What was claimed, by the calls that it is sent by."""
+        calls: list[tuple[ClaimedDelivery, ...]] = []
+        gathered: dict[str, list[ClaimedDelivery]] = {}
+        for one in claimed:
+            if self._line.targets[one.target].gathers > 1:
+                gathered.setdefault(one.target, []).append(one)
+            else:
+                calls.append((one,))
+        return [*calls, *map(tuple, gathered.values())]
+
     # Enrich and route ------------------------------------------------------------------------------
 
     async def process(self, claimed: ClaimedEvent) -> None:
@@ -217,6 +227,7 @@ class Pipeline:
             undone=opposites(event.type),
             since=span_of(event),
             latest=self._latest(event.type, routing.matched),
+            dues={name: self._line.targets[name].send_at(event.type, now) for name in routing.matched},
             people=people,
             department=str(envelope.get("departmentid", "")),
         )
@@ -285,46 +296,47 @@ class Pipeline:
 
     # Deliver and settle ----------------------------------------------------------------------------
 
-    async def deliver(self, claimed: ClaimedDelivery, *, ours: Callable[[], bool] | None = None) -> None:
-        """Send one delivery to its target and record what came of it.
+    async def deliver(self, *claimed: ClaimedDelivery, ours: Callable[[ClaimedDelivery], bool] | None = None) -> None:
+        """Send deliveries of one target, by one call, and record for each what came of it.
 
-        `ours` says whether its lease still holds: who stalled past it sends nothing, since somebody else may have sent
+        `ours` says whether a lease still holds: who stalled past it sends nothing, since somebody else may have sent
         this and what follows it.
         """
-        target = self._line.targets[claimed.target]
-        if not (ours() if ours is not None else self._outside.clock() < claimed.lease_until):
-            return
-        if not target.dedupes and not await self._store.begin(claimed, now=self._outside.clock()):
-            return
-        envelope: Mapping[str, Any] = pydantic_core.from_json(claimed.envelope)
+        target = self._line.targets[claimed[0].target]
+        held = [one for one in claimed if (ours(one) if ours else self._outside.clock() < one.lease_until)]
+        if not target.dedupes:
+            held = [one for one in held if await self._store.begin(one, now=self._outside.clock())]
         began = self._outside.clock()
-        result = await self._send(target, claimed, envelope, began)
-        settled = settled_by(
-            target, claimed, result, began=began, now=self._outside.clock(), jitter=self._outside.chance()
-        )
-        kept = await self._patiently(lambda: self._store.settle(settled, now=self._outside.clock()))
-        self._tell_settled(claimed, settled, str(envelope.get("type", "")), kept)
-
-    async def _send(
-        self, target: Target, claimed: ClaimedDelivery, envelope: Mapping[str, Any], began: float
-    ) -> Result:
-        enrichment = envelope["data"]["enrichment"]
-        if target.settings.require_complete and enrichment["state"] != "complete":
-            missing = "; ".join(enrichment["missing"])
-            reason = f"the target takes whole events only, and this one could not be enriched wholly ({missing})"
-            return Result(outcome=Outcome.REJECTED, reason=reason)
-        return await target.send(
-            Sending(
-                event_id=claimed.id,
-                target=claimed.target,
-                attempt=claimed.attempt,
-                replay=claimed.replay,
-                envelope=envelope,
-                now=began,
-                salt=claimed.salt,
-                released=claimed.released,
+        sendings = {one: sending_of(one, now=began) for one in held}
+        refused = {one: result for one, sending in sendings.items() if (result := refusal(target, sending)) is not None}
+        whole = [one for one in held if one not in refused]
+        results: dict[ClaimedDelivery, Result] = {}
+        if len(whole) == 1:
+            results = {whole[0]: await target.send(sendings[whole[0]])}
+        elif whole:
+            results = dict.fromkeys(whole, await target.send_together([sendings[one] for one in whole]))
+        await asyncio.gather(
+            *(
+                self._settle(
+                    sendings[one],
+                    settled_by(
+                        target,
+                        one,
+                        result,
+                        began=began,
+                        now=self._outside.clock(),
+                        jitter=self._outside.chance(),
+                        together=len(whole) if one in results else 1,
+                    ),
+                    one,
+                )
+                for one, result in (results | refused).items()
             )
         )
+
+    async def _settle(self, sending: Sending, settled: Settled, claimed: ClaimedDelivery) -> None:
+        kept = await self._patiently(lambda: self._store.settle(settled, now=self._outside.clock()))
+        self._tell_settled(claimed, settled, str(sending.envelope.get("type", "")), kept)
 
     async def _patiently(self, write: Callable[[], Awaitable[Answer]]) -> Answer:
         """Write what became of a piece of work, again and again while the store is away.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from relay import telemetry
@@ -61,12 +61,22 @@ class RecordingTarget:
         self.fields = settings.field_list()
         self.dedupes = settings.dedupes
         self.limiter = name
+        self.gathers = 1
+        self.gap = 0.0
+        self.together: list[list[Sending]] = []
         self.sent: list[Sending] = []
         self.answer: Callable[[Sending], Result] = lambda _: Result(outcome=Outcome.DELIVERED, reason="ok", status=202)
+
+    def send_at(self, type_: str, now: float) -> float:
+        return now + self.gap
 
     async def send(self, sending: Sending) -> Result:
         self.sent.append(sending)
         return self.answer(sending)
+
+    async def send_together(self, sendings: Sequence[Sending]) -> Result:
+        self.together.append(list(sendings))
+        return self.answer(sendings[0])
 
 
 class Relay:
@@ -97,6 +107,7 @@ class Relay:
                     burst=target.settings.rate.burst,
                     limiter=name,
                     dedupes=target.dedupes,
+                    gathers=target.gathers,
                 )
                 for name, target in self.targets.items()
             ),
@@ -117,7 +128,7 @@ class Relay:
                 return claim.next_due
             await asyncio.gather(
                 *(self.pipeline.process(one) for one in claim.events),
-                *(self.pipeline.deliver(one) for one in claim.deliveries),
+                *(self.pipeline.deliver(*some) for some in self.pipeline.calls_of(claim.deliveries)),
             )
 
     async def work_until_done(self, *, most: int = 200) -> None:

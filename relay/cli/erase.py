@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +13,6 @@ from relay.errors import NotFoundError
 if TYPE_CHECKING:
     from relay.services import Services
 
-_LOOK_EVERY = 1.0
 _WORDS: Mapping[str, str] = {
     "events": "events about the person, of which a skeleton stays",
     "mentions": "events about others that mention the person, of which that part goes",
@@ -108,9 +106,7 @@ async def _carried_out(
     erasures = services.keeping.erasures
     erasure = await erasures.begin(_order(services, portal, employee, reason=reason, cancel_parked=cancel_parked))
     out.say(f"{erasure} has begun; if this is broken off, a worker goes on with it")
-    while (result := await erasures.run(erasure)) is None:
-        await asyncio.sleep(_LOOK_EVERY)  # a worker was faster
-    return result
+    return await erasures.finish(erasure)
 
 
 def _undo(portal: str, employee: str, reason: str, *, as_json: bool) -> None:

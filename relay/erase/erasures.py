@@ -210,6 +210,12 @@ class Erasures:
         finally:
             await self._locks.drop_lock(f"erase:{erasure}", owner=owner)
 
+    async def finish(self, erasure: str) -> dict[str, Any]:
+        """Run it, or wait for the process that does; its result."""
+        while (result := await self.run(erasure)) is None:
+            await self._outside.sleep(1.0)
+        return result
+
     async def _run(self, erasure: str, facts: Mapping[str, Any]) -> dict[str, Any]:
         employee = self._cipher.decrypt(facts["person"])
         if employee is None:

@@ -77,6 +77,7 @@ async def add_worker_part(services: Services, stack: AsyncExitStack) -> None:
             burst=target.settings.rate.burst,
             limiter=target.limiter,
             dedupes=target.dedupes,
+            gathers=target.gathers,
         )
         for name, target in targets.items()
     )

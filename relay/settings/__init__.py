@@ -7,11 +7,13 @@ from relay.settings.payroll import MapField, PayrollAuth, PayrollBody, PayrollTl
 from relay.settings.retention import Retention
 from relay.settings.sources import Source
 from relay.settings.targets import PayrollHttpTarget, Rate, Retry, SlackTarget, Target, WebhookTarget
+from relay.settings.users import Access, User, UserRole
 from relay.settings.values import Address, Secret, Text
 
 __all__ = [
     "ROLES",
     "USUAL_PATH",
+    "Access",
     "Address",
     "Alerts",
     "Environment",
@@ -33,6 +35,8 @@ __all__ = [
     "Store",
     "Target",
     "Text",
+    "User",
+    "UserRole",
     "WebhookTarget",
     "load",
     "load_mapping",

@@ -14,8 +14,8 @@ from relay.errors import Fault
 from relay.settings.models import Environment
 from relay.settings.values import Secret
 
-SECTIONS = ("relay", "store", "sources", "portals", "targets", "alerts", "retention")
-NAMED = ("sources", "portals", "targets")
+SECTIONS = ("relay", "store", "sources", "portals", "targets", "alerts", "retention", "access", "users")
+NAMED = ("sources", "portals", "targets", "users")
 PLAIN = (
     *("RELAY_CONFIG", "RELAY_DATA_DIR", "RELAY_ADMIN_TOKEN", "RELAY_ENCRYPTION_KEYS", "RELAY_LOG_FORMAT"),
     "RELAY_ENV",  # sets nothing here: "production" keeps demo and simulator from starting

@@ -21,7 +21,7 @@ Role = Literal["web", "worker", "portals", "store", "all"]
 
 # Whose secrets a role has to hold; what it does not need it does not read.
 ROLES: Mapping[Role, tuple[str, ...]] = {
-    "web": ("store", "sources"),
+    "web": ("store", "sources", "users"),
     "worker": ("store", "portals", "targets", "alerts"),
     "portals": ("store", "portals"),
     "store": ("store",),
@@ -218,8 +218,11 @@ def _across(settings: Settings, role: Role, *, is_redis_named: bool) -> Iterator
     if redis is not None and redis.resolved and not redis.reveal().startswith(_REDIS_URLS):
         yield Fault("store.url", f"what {redis.reference} holds is no Redis URL: it starts with redis:// or rediss://")
     own = settings.environment
-    if role in ("web", "all") and own.admin_token is None and not _is_loopback(settings.relay.bind):
-        yield Fault("relay.bind", "is not a loopback address: set RELAY_ADMIN_TOKEN, or bind 127.0.0.1")
+    is_guarded = own.admin_token is not None or settings.users
+    if role in ("web", "all") and not is_guarded and not _is_loopback(settings.relay.bind):
+        yield Fault("relay.bind", "is not a loopback address: set RELAY_ADMIN_TOKEN or add a user, or bind 127.0.0.1")
+    if (settings.access.proxy_header is None) != (not settings.access.proxy_from):
+        yield Fault("access", "proxy_header and proxy_from go together: the header, and the addresses it is taken from")
     if role in ("worker", "portals", "all") and is_redis_named and settings.portals and own.encryption_keys is None:
         why = "is needed with a Redis of your own, since renewed Planday tokens are stored there encrypted"
         yield Fault("RELAY_ENCRYPTION_KEYS", f"{why}: {MAKE_KEY}")

@@ -14,6 +14,7 @@ from relay.settings.base import Section
 from relay.settings.retention import Retention
 from relay.settings.sources import Source
 from relay.settings.targets import Target
+from relay.settings.users import Access, User
 from relay.settings.values import Duration, Name, Network, Secret, Size, Text, within
 
 _KEY_PREFIX = re.compile(r"[A-Za-z0-9._-]{1,40}:")
@@ -25,7 +26,7 @@ class Relay(Section):
     public_url: str | None = None
     """Where people reach this relay, for links in messages; no trailing slash."""
     bind: str = "127.0.0.1"
-    """Address the receiver listens on. Anything but loopback needs RELAY_ADMIN_TOKEN."""
+    """Address the receiver listens on. Anything but loopback needs a user or RELAY_ADMIN_TOKEN."""
     port: int = Field(default=8000, ge=0, le=65535)
     """Port the receiver listens on; the environment's PORT wins."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -140,3 +141,7 @@ class Settings(Section):
     """Where events go, by name."""
     alerts: Alerts = Alerts()
     """When the relay tells of its own troubles."""
+    access: Access = Access()
+    """Sign-in to the dashboard."""
+    users: dict[Name, User] = Field(default_factory=dict)
+    """Who may sign in, by name."""

@@ -147,7 +147,7 @@ class Store:
         for lane in lanes:
             interval = f"{1000 / lane.per_second:.3f}" if lane.per_second else 0
             args += (lane.target, lane.concurrency, interval, lane.burst, lane.limiter, int(lane.dedupes))
-            args.append(holding.deliveries.get(lane.target, 0))
+            args += (holding.deliveries.get(lane.target, 0), lane.gathers)
         released_events, released, next_due, events, deliveries = await self._call("claim", now, *args)
         return Claim(
             released_events=released_events,
@@ -163,14 +163,14 @@ class Store:
 
     async def _finish(self, batch: Sequence[tuple[Finished, float]]) -> list[str]:
         args: list[Any] = []
-        for one, _ in batch:
+        for one, now in batch:
             refusals = pydantic_core.to_json(dict(one.refusals))
             args += (one.id, one.token, one.envelope, one.stripped or b"", int(one.strip), refusals, one.version or "")
             read_at = "0" if one.read_at is None else ms(one.read_at)
             since = "" if one.since is None else ms(one.since)
             args += (" ".join(one.undone), read_at, since, " ".join(one.people), one.department, len(one.targets))
             for target in one.targets:
-                args += (target, int(target in one.latest))
+                args += (target, int(target in one.latest), ms(one.dues.get(target, now)))
         return [answer.decode() for answer in await self._call("route", max(now for _, now in batch), *args)]
 
     async def defer(
@@ -209,7 +209,7 @@ class Store:
             breaker = one.breaker
             args += (hold, one.pause or "", one.verdict, breaker.failures, breaker.sample, breaker.share * 100)
             args += (int(breaker.span * 1000), int(breaker.wait * 1000), int(breaker.longest * 1000))
-            args.append(int(one.attempt.outcome is Outcome.UNKNOWN))
+            args += (int(one.attempt.outcome is Outcome.UNKNOWN), int(one.alone))
         return [answer.decode() for answer in await self._call("settle", max(now for _, now in batch), *args)]
 
     async def renew(self, held: Sequence[Held], *, now: float, lease: float) -> list[bool]:

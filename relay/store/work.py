@@ -20,7 +20,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lane:
-    """How a target wants to be served: what the claim script counts."""
+    """How a target wants to be served: what the claim script counts.
+
+    `gathers` above 1: so many deliveries are handed out together and sent by one call; one such call at a time.
+    """
 
     target: str
     concurrency: int
@@ -28,6 +31,7 @@ class Lane:
     burst: int
     limiter: str
     dedupes: bool
+    gathers: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +131,8 @@ class Finished:
     when `strip` says so, and in any case when the event turns out to double another. `since` (seconds) is for what the
     feed found at the end of a span of time: an event of its type that was told within it is the same one, if what was
     told last of the record is this very version. At the targets in `latest` an older delivery of the same type that
-    still waits gives way to this one. `people` and `department` are Planday's ids, by which people look for events.
+    still waits gives way to this one. `dues` says when each target's is first due (seconds; now, if it is not named).
+    `people` and `department` are Planday's ids, by which people look for events.
     """
 
     id: str
@@ -142,13 +147,17 @@ class Finished:
     undone: tuple[str, ...] = ()
     since: float | None = None
     latest: frozenset[str] = frozenset()
+    dues: Mapping[str, float] = field(default_factory=dict)
     people: tuple[str, ...] = ()
     department: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """A finished attempt and what follows from it; `verdict` is what it says of the target itself."""
+    """A finished attempt and what follows from it.
+
+    `verdict` is what it says of the target itself; `alone`: the delivery is not sent together with others any more.
+    """
 
     id: str
     target: str
@@ -160,6 +169,7 @@ class Settled:
     hold_until: float | None = None
     pause: str | None = None
     verdict: Verdict = ""
+    alone: bool = False
     breaker: BreakerPolicy = NO_BREAKER
 
 

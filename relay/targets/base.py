@@ -11,7 +11,7 @@ import re
 import socket
 import ssl
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Any, ClassVar, Protocol
@@ -125,6 +125,15 @@ class Target(ABC):
         """Targets with the same key share one rate."""
         return self.name
 
+    @property
+    def gathers(self) -> int:
+        """How many deliveries are sent by one call, `send_together`; 1: each by its own."""
+        return 1
+
+    def send_at(self, type_: str, now: float) -> float:
+        """When an event of this type that is ready `now` is sent at the earliest (seconds)."""
+        return now
+
     @abstractmethod
     def body(self, sending: Sending) -> bytes:
         """The request's body; raises Unrenderable."""
@@ -196,6 +205,10 @@ class Target(ABC):
         """Everything that it calls."""
         return (self.url,)
 
+    async def send_together(self, sendings: Sequence[Sending]) -> Result:
+        """One call for several deliveries, of kinds that gather; its result is that of each."""
+        raise NotImplementedError(f"{self.kind} sends each event by itself")
+
     async def unreachable(self) -> str | None:
         """Why an address of its cannot be sent to, or None. Resolves names and asks the guard; sends nothing."""
         for url in self.addresses():
@@ -211,111 +224,6 @@ class Target(ABC):
             return f"{url.host} cannot be resolved"
         policy = policy_of(self.settings)
         reasons = (policy.check_address(str(one[0]), port) for *_, one in found)
-        return next((reason for reason in reasons if reason), None)
-
-    async def aclose(self) -> None: ...
-
-
-class Target(ABC):
-    """One configured target. `settings` hold its limits; `limiter` names the counter that limits its rate."""
-
-    kind: ClassVar[str]
-    method = "POST"
-
-    def __init__(self, name: str, settings: Settings, *, common: Common, transport: Transport | None = None) -> None:
-        """`common` is for the kinds that need it. Raises ConfigError if these settings can never work."""
-        self.name = name
-        self.settings = settings
-        self.url = address(f"targets.{name}.url", settings.url.reveal(), policy_of(settings))
-        self.fields = settings.field_list()
-        self.transport = transport or transport_of(settings)
-
-    @property
-    def dedupes(self) -> bool:
-        """Whether it may be sent to again after an unknown outcome."""
-        return self.settings.dedupes
-
-    @property
-    def limiter(self) -> str:
-        """Targets with the same key share one rate."""
-        return self.name
-
-    @abstractmethod
-    def body(self, sending: Sending) -> bytes:
-        """The request's body; raises Unrenderable."""
-
-    @abstractmethod
-    def headers(self, sending: Sending, body: bytes) -> dict[str, str]:
-        """The request's headers, signature included."""
-
-    def judge(self, response: httpx.Response, *, now: float) -> Verdict:
-        """What an answer means."""
-        return answers.judge(response, now=now)
-
-    def secrets(self) -> Iterable[str]:
-        """What must never be kept, even if the far side repeats it."""
-        path = self.url.raw_path.decode("ascii")
-        parts = [part for part in _SEPARATOR.split(path) if len(part) >= _SHORTEST_PART]
-        return (self.settings.url.reveal(), str(self.url), path, *parts)
-
-    def prepare(self, sending: Sending) -> httpx.Request:
-        """The request of one attempt; raises Unrenderable."""
-        essentials(sending.envelope)
-        body = self.body(sending)
-        headers = {"user-agent": USER_AGENT, **self.headers(sending, body)}
-        return httpx.Request(self.method, self.url, headers=headers, content=body)
-
-    def preview(self, sending: Sending) -> Preview:
-        """What `prepare` makes, masked; the body as it would go out."""
-        request = self.prepare(sending)
-        headers = masking.headers(request.headers, known=self.secrets())
-        body = request.content.decode("utf-8", "replace")
-        return Preview(method=request.method, url=masking.url(request.url), headers=headers, body=body)
-
-    async def send(self, sending: Sending) -> Result:
-        """One attempt, whatever comes of it; raises nothing but a cancellation."""
-        try:
-            request = self.prepare(sending)
-            kept = masking.sent_headers(request.headers, known=self.secrets())
-        except Unrenderable as error:
-            return Result(outcome=Outcome.REJECTED, reason=f"no message can be made of this event: {error}")
-        except Exception as fault:
-            return Result(outcome=Outcome.RETRY, reason=ours("making the message", fault))
-        return await self.exchange(request, sending, kept=kept)
-
-    async def foresee(self, sending: Sending) -> Preview:
-        """What `send` would do now, without doing it. Raises Unrenderable, and StoreError of a target with a ledger."""
-        return self.preview(sending)
-
-    async def exchange(self, request: httpx.Request, sending: Sending, *, kept: Mapping[str, str]) -> Result:
-        """Send one request, whatever comes of it; `kept` is what may be kept of its headers."""
-        timeout = self.settings.retry.timeout
-        try:
-            response = await self.transport.send(
-                request, timeout=timeout, connect_timeout=min(CONNECT_TIMEOUT, timeout)
-            )
-            return self._result(sending, response, kept)
-        except AddressRefused as error:
-            outcome, reason = Outcome.TARGET_BROKEN, f"not sent, the address is refused: {error}"
-        except NotSent as error:
-            outcome = Outcome.TARGET_BROKEN if error.permanent else Outcome.RETRY
-            reason = f"not sent: {error}"
-        except Unanswered as error:
-            outcome, reason = Outcome.UNKNOWN, f"sent, but it is not known whether it was taken: {error}"
-        except Exception as fault:
-            # It may have been sent: a target that does not dedupe must not get it twice for a fault of ours.
-            outcome, reason = Outcome.UNKNOWN, ours("sending", fault)
-        return Result(outcome=outcome, reason=reason, request_headers=kept)
-
-    async def unreachable(self) -> str | None:
-        """Why its address cannot be sent to, or None. Resolves the name and asks the guard; sends nothing."""
-        port = self.url.port or (443 if self.url.scheme == "https" else 80)
-        try:
-            found = await asyncio.get_running_loop().getaddrinfo(self.url.host, port, type=socket.SOCK_STREAM)
-        except OSError:
-            return f"{self.url.host} cannot be resolved"
-        policy = policy_of(self.settings)
-        reasons = (policy.check_address(str(address[0]), port) for *_, address in found)
         return next((reason for reason in reasons if reason), None)
 
     async def aclose(self) -> None:

@@ -1,19 +1,24 @@
-"""A real Redis for the integration tests: the one that REDIS_URL names, else an embedded server of our own."""
+"""A real Redis for the integration tests: the one that REDIS_URL names, else a server of our own.
+
+TEST_STORE_SERVER names the program of that server; without it, it is the one that an embedded store would have.
+"""
 
 from __future__ import annotations
 
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import redis.asyncio
 
+from relay.store.binary import probe
 from relay.store.server import EmbeddedServer
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """What uses the store is marked, so that it can be tried against another one without all the rest."""
+    """What uses the store is marked, so that it can be tried on another kind of server without all the rest."""
     if "redis_server" in getattr(item, "fixturenames", ()):
         item.add_marker(pytest.mark.store)
 
@@ -24,7 +29,9 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if url := os.environ.get("REDIS_URL"):
         yield url
         return
-    with EmbeddedServer(tmp_path_factory.mktemp("store"), appendfsync="everysec") as server:
+    place = os.environ.get("TEST_STORE_SERVER")
+    binary = probe(Path(place)) if place else None
+    with EmbeddedServer(tmp_path_factory.mktemp("store"), binary=binary, appendfsync="everysec") as server:
         yield server.url
 
 

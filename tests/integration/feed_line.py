@@ -43,7 +43,7 @@ class FeedLine:
         """`heard` hears what happens; `mortal` may put something between the feeds and their store."""
         plain = {"type": "webhook", "url": "https://t.example", "signing_secret": "env:S", "events": ["planday.*"]}
         body = {"targets": {name: {**plain, **more} for name, more in (targets or {"hours": {}}).items()}}
-        settings = load_mapping(body, environ={"S": "whsec_" + "A" * 32})
+        self.settings = settings = load_mapping(body, environ={"S": "whsec_" + "A" * 32})
         self.world = world
         self.heard: list[telemetry.Happening] = []
         self.outside = Outside(
@@ -105,7 +105,7 @@ class FeedLine:
                 return
             await asyncio.gather(
                 *(self.pipeline.process(one) for one in claim.events),
-                *(self.pipeline.deliver(one) for one in claim.deliveries),
+                *(self.pipeline.deliver(*some) for some in self.pipeline.calls_of(claim.deliveries)),
             )
 
     async def send(self, change: Change) -> None:

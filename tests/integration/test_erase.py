@@ -18,12 +18,14 @@ from relay.errors import NotFoundError, RefusedError, StoreUnfit
 from relay.events import DeliveryState, Event, EventState, Outcome, event_id
 from relay.persons import Needles
 from relay.pipeline import Outside
+from relay.replay import PlanRequest, Replays
 from relay.simulator.flavours import BISTRO
 from relay.simulator.identity import PAYROLL_SCOPES
 from relay.simulator.life import Life
 from relay.store.audit import Audit
 from relay.store.cipher import FernetCipher
 from relay.store.client import command
+from relay.store.plans import Plans
 from relay.store.reading import Reading
 from relay.store.rewriting import search_files
 from relay.store.server import EmbeddedServer
@@ -231,6 +233,31 @@ async def test_events_keep_their_skeleton_and_cannot_be_replayed(scene: Scene) -
     scene.world.clock.advance(600)
     await scene.line.work()
     assert len(scene.line.targets["hours"].sent) == count
+
+
+async def test_no_replay_takes_them(scene: Scene) -> None:
+    """A plan of everything that was ever delivered, forced: others are in it, the erased person is not."""
+    plans = Plans(scene.world.redis, scene.world.keys)
+    replays = Replays(
+        plans=plans,
+        reading=scene.reading,
+        targets=scene.line.settings.targets,
+        portals={},
+        audit=scene.audit,
+        outside=scene.line.outside,
+    )
+    wanted = PlanRequest(target="hours", states=("delivered",), force=True, reason="they lost it all", by="cli:anna")
+    before = await replays.plan(wanted)
+    employee = await scene.busiest()
+    result = (await scene.erase(employee))["result"]
+    after = await replays.plan(wanted)
+    assert before["total"] - after["total"] == result["events"] > 0
+    for item in await plans.items(str(before["id"]), start=0, most=1000):
+        id_ = item.partition(":")[0]
+        if (await scene.reading.event(id_)).envelope is None:
+            states = tuple(DeliveryState)
+            with pytest.raises(RefusedError, match="erased"):
+                await scene.line.store.reopen(id_, "hours", now=scene.world.now(), states=states, force=True)
 
 
 async def test_the_feed_does_not_bring_them_back(scene: Scene) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from decimal import Decimal
 
@@ -13,6 +14,7 @@ from relay.events import DeliveryState, idempotency_key
 from relay.simulator.faults import Fault
 from relay.simulator.server import running
 from relay.store.audit import Audit
+from relay.targets import Sending
 from tests.integration.payroll_world import Month, PayLine, PayWorld, in_state, planday_totals
 
 HALF_A_DAY = 12 * 3600
@@ -135,3 +137,38 @@ async def test_a_duplicate_run_pays_nothing_twice(world: PayWorld, line: PayLine
 def _is_there(log: list[tuple[str, int]], event: str, target: str) -> bool:
     """Whether a pay office booked what came under this delivery's key."""
     return any(key == idempotency_key(event, target) for key, _ in log)
+
+
+async def test_a_worker_that_dies_after_sending_pays_nothing_twice(world: PayWorld, line: PayLine) -> None:
+    """Lines were sent and nobody wrote down that they were: parked, and even a person who is mistaken and releases them
+    pays none twice, since the ledger has them."""
+    Month(world, seed=5).happen(30)
+    world.clock.advance(HALF_A_DAY)
+    await line.look("bistro")
+    claim = await line.store.claim(line.pipeline.lanes, now=world.now(), lease=30, most_events=100, most_deliveries=0)
+    for event in claim.events:
+        await line.pipeline.process(event)
+    claim = await line.store.claim(line.pipeline.lanes, now=world.now(), lease=30, most_events=0, most_deliveries=100)
+    sent = [one for one in claim.deliveries if one.target == "adding"]
+    for one in sent:
+        assert await line.store.begin(one, now=world.now())
+        envelope = json.loads(one.envelope)
+        await line.real["adding"].send(
+            Sending(event_id=one.id, target="adding", attempt=1, envelope=envelope, now=world.now())
+        )
+    world.clock.advance(60)
+    await line.work()
+    parked = await in_state(world, "adding", DeliveryState.PARKED)
+    assert {row.delivery.event for row in parked} == {one.id for one in sent}
+    assert len(parked) >= 4
+    for row in parked:
+        await line.store.reopen(
+            row.delivery.event, "adding", now=world.now(), states=(DeliveryState.PARKED,), force=True
+        )
+    await line.work()
+    assert await in_state(world, "adding", DeliveryState.PARKED) == []
+    keys = [key for key, _ in world.simulator.pay_office.books["add", "month"].log]
+    assert len(keys) == len(set(keys))
+    await step(world, line)
+    totals = await planday_totals(world)
+    assert booked(world) == {"adding": totals, "keeping": totals}

@@ -269,7 +269,8 @@ async def test_a_running_plan_stays(world: World) -> None:
     world.clock.now = T0 + 1000 * DAY
     assert await world.retention.round() == {}
     await world.plans.turn("plan_1", "cancel", by="t", reason="", now=world.clock())
-    await command(world.client, "SREM", world.bench.keys.plans_running, "plan_1")  # as its runner does when it is through
+    # As its runner does when it is through.
+    await command(world.client, "SREM", world.bench.keys.plans_running, "plan_1")
     assert await world.retention.round() == {"plans": 1}
 
 

@@ -59,7 +59,7 @@ async def test_a_target_that_fills_its_room_leaves_the_others_theirs(bench: Benc
 
 
 async def test_what_is_new_goes_before_what_a_replay_opened(bench: Bench) -> None:
-    """However much a replay opens, a live event is next; the replay has what room is left."""
+    """However much a replay opens, a live event is next; the replay has what room is left, but for a quarter."""
     for one in await bench.routed(*(bench.event(str(n)) for n in range(6))):
         await bench.settle(one, DeliveryState.DEAD)
     page = [one.delivery.event for one in (await bench.reading.list_deliveries(_dead(), limit=10)).rows]
@@ -69,7 +69,7 @@ async def test_what_is_new_goes_before_what_a_replay_opened(bench: Bench) -> Non
     await bench.store.accept([new], now=T0 + 5)
     for event in (await bench.claim(lane("nobody"), now=T0 + 5, deliveries=0)).events:
         await bench.finish(event, "hours", now=T0 + 5)
-    claim = await bench.claim(lane(concurrency=3), now=T0 + 6)
+    claim = await bench.claim(lane(concurrency=4), now=T0 + 6)
     assert claim.deliveries[0].id == new.id
     assert [one.replay for one in claim.deliveries] == [None, "plan_1", "plan_1"]
 

@@ -71,7 +71,7 @@ ROOMS: dict[str, Room] = {
     # Spine: order, never detail
     "consent": Room(ours=(*LEAVES, *EDGES), theirs=("pydantic_core", "redis")),
     "composing": Room(ours=(*LEAVES, *EDGES), pure=True),
-    "settling": Room(ours=(*LEAVES, *EDGES), pure=True),
+    "settling": Room(ours=(*LEAVES, *EDGES), theirs=("pydantic_core",), pure=True),
     "pipeline": Room(ours=(*LEAVES, *EDGES, "composing", "settling"), theirs=("pydantic_core",)),
     "feed": Room(ours=(*LEAVES, *EDGES, "pipeline"), theirs=("pydantic_core",)),
     "drain": Room(ours=(*LEAVES, *EDGES, "pipeline"), theirs=("pydantic_core",)),

@@ -57,10 +57,11 @@ end
 -- A delivery takes its place in its lane by sequence, but never before what is on the wire or parked.
 local function enter_delivery_lane(lane, target, id, seq)
   local key = P .. 'ld:' .. target .. ':' .. lane
+  local own_due = redis.call('HGET', P .. 'd:' .. id .. ':' .. target, 'due') or NOW
   local last = redis.call('LINDEX', key, -1)
   if not last then
     redis.call('RPUSH', key, id)
-    make_due(target, id, NOW)
+    make_due(target, id, own_due)
     return
   end
   local head = redis.call('LINDEX', key, 0)
@@ -77,7 +78,7 @@ local function enter_delivery_lane(lane, target, id, seq)
           redis.call('LINSERT', key, 'BEFORE', other, id)
           if place == 1 then
             not_due(target, other)
-            make_due(target, id, NOW)
+            make_due(target, id, own_due)
           end
           return
         end

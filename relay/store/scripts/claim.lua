@@ -5,7 +5,7 @@
 --       give up, turn (portals come first in turn), number of portals whose events this drain holds,
 --       then per such portal: id, how many it holds,
 --       then per target: name, concurrency, interval in ms (0: no rate), burst, limiter, dedupes (1/0), how many of its
---       deliveries this drain holds
+--       deliveries this drain holds, how many are sent by one call (1: each by its own)
 -- Returns: {released events, released deliveries, next due in ms or -1, events, deliveries}
 --   event:    {id, token, sequence, tries, faults, waiting since (ms or ''), body, newest (ms or ''), portal}
 --   delivery: {id, target, token, sequence, attempt, step, round, replay id or '', body, accepted at in ms,
@@ -137,6 +137,22 @@ local function ready_of(target, due, most, ready)
   end
 end
 
+-- Of what may be sent by one call: the first alone if it must be, else those that need not be. The rest stays due.
+local function together(target, ready)
+  local chosen = {}
+  for index, pair in ipairs(ready) do
+    local record = P .. 'd:' .. pair[1] .. ':' .. target
+    local alone, due = unpack(redis.call('HMGET', record, 'alone', 'due'))
+    if index == 1 or (not alone and not chosen.alone) then
+      chosen[#chosen + 1] = pair
+      chosen.alone = alone
+    else
+      make_due(target, pair[1], due or NOW)
+    end
+  end
+  return chosen
+end
+
 local function lease_delivery(target, id, seq)
   local record = P .. 'd:' .. id .. ':' .. target
   redis.call('ZADD', P .. 'lease:t:' .. target, lease_end, id)
@@ -154,10 +170,11 @@ local function lease_delivery(target, id, seq)
 end
 
 local deliveries = {}
-for i = first_target, #ARGV, 7 do
+for i = first_target, #ARGV, 8 do
   local target, concurrency = ARGV[i], tonumber(ARGV[i + 1])
   local interval, burst = tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
   local limiter, dedupes, held = ARGV[i + 4], ARGV[i + 5] == '1', tonumber(ARGV[i + 6])
+  local gathers = tonumber(ARGV[i + 7])
   local due, replayed = P .. 'due:t:' .. target, P .. 'due:r:' .. target
   local leases, state = P .. 'lease:t:' .. target, P .. 't:' .. target
   take_back(target, dedupes)
@@ -170,6 +187,7 @@ for i = first_target, #ARGV, 7 do
   else
     local busy = redis.call('ZCARD', leases)
     local room = math.min(concurrency - busy, most_deliveries - held)
+    if gathers > 1 then room = busy > 0 and 0 or math.min(gathers, most_deliveries) end
     if breaker then
       -- One probe at a time: the next only when the last has ended, by its settling or by its worker's death.
       local under_way = breaker == 'half' and probe and redis.call('ZSCORE', leases, probe)
@@ -180,7 +198,9 @@ for i = first_target, #ARGV, 7 do
     -- A quarter of the calls is never a replay's, so that what is new finds room even when a worker died over a replay.
     local for_replays = math.min(room, math.max(math.floor(concurrency * 3 / 4), 1) - busy)
     ready_of(target, replayed, for_replays - #ready, ready)
-    local granted = allowance(limiter, interval, burst, #ready)
+    if gathers > 1 then ready = together(target, ready) end
+    local granted = allowance(limiter, interval, burst, gathers > 1 and math.min(#ready, 1) or #ready)
+    if gathers > 1 and granted == 1 then granted = #ready end
     for index, pair in ipairs(ready) do
       if index > granted then
         make_due(target, pair[1], redis.call('HGET', P .. 'd:' .. pair[1] .. ':' .. target, 'due') or NOW)

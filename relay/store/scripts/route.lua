@@ -6,7 +6,7 @@
 --       whether that is what stays (1/0; of a duplicate it always is), refusals (JSON), version ('' = none), types
 --       that this one undoes (joined by a blank), when its state was read (ms), since when the feed's difference
 --       spans (ms, '' = none), its people (ids joined by a blank), its department ('' = none), number of targets,
---       then per target: name, whether an older delivery of this type gives way to it (1/0)
+--       then per target: name, whether an older delivery of this type gives way to it (1/0), when it is due in ms
 -- Returns: per event 'routed', 'unrouted', 'lost' (somebody else holds it), or the id of the event that it doubles.
 
 local out = {}
@@ -42,12 +42,15 @@ local function claim_version(lane, kind, id, at, version, read, undone, since)
 end
 
 -- What waits and is older, of the same type, gives way to this one (design.md, invariant 5): what is on the wire, parked
--- or forced by a person does not. As each one does so to the one before it, looking a little way back is enough.
+-- or forced by a person does not. As each one does so to the one before it, looking a little way back is enough. It is
+-- due when the older one was, if that is sooner: what changes all the time is not put off for ever.
 local function supersede(lane, target, id, kind, seq)
   for _, other in ipairs(redis.call('LRANGE', P .. 'ld:' .. target .. ':' .. lane, -64, -1)) do
     local its_seq, its_kind = unpack(redis.call('HMGET', P .. 'e:' .. other, 'seq', 'ty'))
-    local state, force = unpack(redis.call('HMGET', P .. 'd:' .. other .. ':' .. target, 'st', 'force'))
+    local state, force, due = unpack(redis.call('HMGET', P .. 'd:' .. other .. ':' .. target, 'st', 'force', 'due'))
     if its_kind == kind and state == 'waiting' and not force and tonumber(its_seq) < tonumber(seq) then
+      local record = P .. 'd:' .. id .. ':' .. target
+      if tonumber(due) < tonumber(redis.call('HGET', record, 'due')) then redis.call('HSET', record, 'due', due) end
       not_due(target, other)
       move_delivery(other, target, 'superseded', 'a newer ' .. kind .. ' (' .. id .. ') came before this one was sent')
     end
@@ -59,7 +62,7 @@ while i <= #ARGV do
   local refusals, version, undone, read = ARGV[i + 5], ARGV[i + 6], ARGV[i + 7], ARGV[i + 8]
   local since, people, department = ARGV[i + 9], ARGV[i + 10], ARGV[i + 11]
   local count, first_target = tonumber(ARGV[i + 12]), i + 13
-  i = first_target + 2 * count
+  i = first_target + 3 * count
   local event = P .. 'e:' .. id
   local state, held, lane, at, kind, seq = unpack(redis.call('HMGET', event, 'st', 'tok', 'lane', 'at', 'ty', 'seq'))
   local again = redis.call('HGET', event, 'again')
@@ -94,16 +97,16 @@ while i <= #ARGV do
         out[#out + 1] = 'unrouted'
       else
         local names = {}
-        for n = first_target, i - 1, 2 do names[#names + 1] = ARGV[n] end
+        for n = first_target, i - 1, 3 do names[#names + 1] = ARGV[n] end
         redis.call('HSET', event, 'st', 'routed', 'tg', table.concat(names, ' '), 'why', '')
-        for n = first_target, i - 1, 2 do
+        for n = first_target, i - 1, 3 do
           local target = ARGV[n]
           redis.call('SADD', P .. 'targets', target)
-          redis.call('HSET', P .. 'd:' .. id .. ':' .. target, 'st', 'waiting', 'tok', 0, 'n', 0, 'up', NOW, 'due', NOW)
+          redis.call('HSET', P .. 'd:' .. id .. ':' .. target, 'st', 'waiting', 'tok', 0, 'n', 0, 'up', NOW, 'due', ARGV[n + 2])
           redis.call('ZADD', P .. 'ix:d:' .. target .. ':waiting', at, id)
           if again then redis.call('HSET', P .. 'd:' .. id .. ':' .. target, 'force', 1) end
-          enter_delivery_lane(lane, target, id, seq)
           if ARGV[n + 1] == '1' then supersede(lane, target, id, kind, seq) end
+          enter_delivery_lane(lane, target, id, seq)
         end
         ring()
         out[#out + 1] = 'routed'

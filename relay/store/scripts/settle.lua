@@ -6,14 +6,14 @@
 --       attempt (JSON), hold of the whole target in ms ('' = none), pause of the target ('' = none),
 --       what the attempt says of the target ('good', 'bad' or ''), and its breaker: failures in a row, fewest calls of a
 --       sample, share of failures in it in percent, its span in ms, first and longest wait in ms,
---       whether the target may have it though nobody knows (1/0)
+--       whether the target may have it though nobody knows (1/0), whether it is sent alone from now on (1/0)
 -- Returns: per delivery 'lost' (somebody else holds it), 'kept', 'opened' or 'closed' (kept, and so did the breaker).
 --
 -- The breaker (docs/decisions/0015) is in the target's hash: closed (no `brk`), `open` until `until`, `half` while its one
 -- probe is under way. Only the probe decides what becomes of an open one.
 
 local kept = tonumber(ARGV[3])
-local WIDTH = 17
+local WIDTH = 18
 
 local function open(state, since, trips, first, longest)
   local wait = math.min(first * 2 ^ trips, longest)
@@ -75,6 +75,7 @@ for i = 4, #ARGV, WIDTH do
       redis.call('HSET', record, 'due', due)
       make_due(target, id, due)
     end
+    if ARGV[i + 17] == '1' then redis.call('HSET', record, 'alone', 1) end
     if ARGV[i + 16] == '1' then
       local lane, seq = unpack(redis.call('HMGET', P .. 'e:' .. id, 'lane', 'seq'))
       raise_high(lane, target, seq)
