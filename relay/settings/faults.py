@@ -19,7 +19,6 @@ from relay.settings.retention import Retention
 from relay.settings.sources import Source
 from relay.settings.targets import Breaker, PayrollHttpTarget, Rate, Retry, SlackTarget, WebhookTarget
 
-LATER_SECTIONS = ("users",)
 _LATER_TARGETS = ("slack-app", "teams", "payroll-file", "xero-uk", "email")
 _TARGETS: Mapping[str, type[Section]] = {
     "slack": SlackTarget,
@@ -112,8 +111,6 @@ def where(path: str, origins: Mapping[str, str]) -> str:
 
 def unknown_section(section: str, known: Sequence[str]) -> Fault:
     """A section that this release does not have."""
-    if section in LATER_SECTIONS:
-        return Fault(section, f"is not built yet in this release: take it out; sections are {', '.join(known)}")
     return Fault(section, f"there is no such section; sections are {', '.join(known)}")
 
 

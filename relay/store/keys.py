@@ -229,6 +229,26 @@ class Keys:
         """Sorted set: erasure id -> begun at, ms."""
         return f"{self.prefix}erasures"
 
+    # Access ------------------------------------------------------------------------------------
+
+    def session(self, session: str) -> str:
+        """Hash: one sign-in to the dashboard, by a hash of its secret id. Expires."""
+        return f"{self.prefix}ses:{session}"
+
+    @property
+    def sessions(self) -> str:
+        """Sorted set: hash of a session's id -> its latest end in ms."""
+        return f"{self.prefix}sessions"
+
+    @property
+    def tokens(self) -> str:
+        """Hash: name of an API token -> its record (JSON) with a hash of its secret."""
+        return f"{self.prefix}tokens"
+
+    def sign_ins(self, who: str) -> str:
+        """Hash: tries to sign in of one account or address, and when they are forgotten (ms). Expires."""
+        return f"{self.prefix}try:{who}"
+
     # Alerts ------------------------------------------------------------------------------------
 
     @property

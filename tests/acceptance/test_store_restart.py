@@ -15,6 +15,8 @@ from tests.acceptance.harness import Relay, eventually, servers
 from tests.acceptance.sender import thin
 from tests.acceptance.sink import Sink
 
+pytestmark = pytest.mark.store
+
 AGAIN = 10.0  # seconds from the restart until it works again (design.md 6)
 
 

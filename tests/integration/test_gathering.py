@@ -80,7 +80,8 @@ async def test_a_burst_goes_out_in_few_calls_and_none_is_missed(line: Gathering)
 async def test_what_changes_all_the_time_is_not_put_off_for_ever(line: Gathering) -> None:
     """The newest of many updates goes out when the first one's window ends."""
     began = line.clock.now
-    for _ in range(4):
+    for number in range(4):
+        line.relay.planday.records["shift/1"] = {"id": "1", "dateTimeModified": f"2026-09-01T00:00:0{number}"}
         await line.happen(event("1", type_="planday.shift.updated"))
         line.clock.now += 9.0
     await line.relay.work_until_done()

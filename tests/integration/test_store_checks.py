@@ -15,6 +15,8 @@ from relay.store.binary import Binary, bundled, probe
 from relay.store.checks import Finding, inspect
 from relay.store.server import EmbeddedServer
 
+pytestmark = pytest.mark.store
+
 PLACES = [place for place in (shutil.which("redis-server"), bundled()) if place]
 
 

@@ -84,14 +84,16 @@ async def test_what_was_taken_is_worked_on_when_no_more_is(small: aioredis.Redis
 async def test_when_there_is_room_again_it_is_taken_again(redis_client: aioredis.Redis, prefix: str) -> None:
     """Within a second, and nothing of what was refused is there: its sender comes again and is no duplicate."""
     used = int((await redis_client.info("memory"))["used_memory"])
-    store, clock = store_on(redis_client, prefix, memory_limit=used + MIB), FakeClock()
-    big = event(2 * MIB)
-    await store.accept([big], now=clock())
+    store, clock, ballast = (
+        store_on(redis_client, prefix, memory_limit=used + 32 * MIB),
+        FakeClock(),
+        f"{prefix}ballast",
+    )
+    await redis_client.setrange(ballast, 64 * MIB, "x")
     refused = event()
-    clock.now += 1
     with pytest.raises(StoreFull, match=r"nothing new is accepted until there is room, what was accepted goes on"):
         await store.accept([refused], now=clock())
-    await redis_client.delete(store.keys.body(big.id))
+    await redis_client.delete(ballast)
     with pytest.raises(StoreFull):
         await store.accept([refused], now=clock() + 0.5)
     (accepted,) = await store.accept([refused], now=clock() + 1)
@@ -127,15 +129,15 @@ async def test_a_sender_is_told_when_to_come_back(redis_server: str, prefix: str
         assert (await web.get("/stats")).status_code == 200
 
 
-async def test_the_store_is_asked_once_a_second(redis_client: aioredis.Redis) -> None:
+async def test_the_store_is_asked_once_a_second(small: aioredis.Redis) -> None:
     """However many senders come; a clock that was set back is no reason to go on with an old answer."""
-    headroom = Headroom(redis_client, limit=2**60)
-    before = await _infos(redis_client)
+    headroom = Headroom(small, limit=2**60)
+    before = await _infos(small)
     for n in range(40):
         await headroom.demand(now=1000.0 + n * 0.1)
-    assert await _infos(redis_client) - before == 4
+    assert await _infos(small) - before == 4
     await headroom.demand(now=900.0)
-    assert await _infos(redis_client) - before == 5
+    assert await _infos(small) - before == 5
 
 
 async def _infos(client: aioredis.Redis) -> int:

@@ -24,6 +24,8 @@ from relay.errors import StoreError, StoreUnavailable, StoreUnfit
 from relay.store.binary import Binary, Writer, bundled, find_binary, probe
 from relay.store.server import EmbeddedServer, attach
 
+pytestmark = pytest.mark.store
+
 OWNER = """
 import signal, sys
 from pathlib import Path

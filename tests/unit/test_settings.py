@@ -105,7 +105,9 @@ def test_nothing_at_all_is_a_configuration() -> None:
     ("body", "says"),
     [
         ({"rely": {}}, "rely: there is no such section; sections are relay, store, sources, portals, targets"),
-        ({"users": {}}, "users: is not built yet in this release: take it out; sections are "),
+        ({"users": {"anna": {"password": "secret"}}}, "users.anna.password: is no Argon2id hash: make one with"),
+        ({"users": {"anna": {"role": "boss"}}}, "users.anna.role: "),
+        ({"access": {"proxy_header": "x-user"}}, "access: proxy_header and proxy_from go together"),
         ({"relay": {"prot": 1}}, "relay.prot: there is no such setting; did you mean port?"),
         ({"relay": {"zzz": 1}}, "relay.zzz: there is no such setting"),
         ({"relay": {"port": "eight"}}, "relay.port: must be a whole number"),
