@@ -71,9 +71,10 @@ async def deliver(folder: Path, *, quick: bool) -> list[Row]:
         fresh = await _end_to_end(stage, far, pairs)
         far.clear()
         pairs = loader.requests("plain", count, portal=PLAIN, secret=SOURCE_SECRET)
-        before = stage.cpu()
+        before, own = stage.cpu(), time.process_time()
         plain = await _end_to_end(stage, far, pairs)
         used = {name: after - before[name] for name, after in stage.cpu().items()}
+        own = time.process_time() - own
         held = int((await stage.redis.info("memory"))["used_memory"])
         together = stage.peak("web") + stage.peak("worker")
         return [
@@ -84,6 +85,8 @@ async def deliver(folder: Path, *, quick: bool) -> list[Row]:
                 Row(f"  processor time per event, {name}", used[name] / count * 1000, "ms")
                 for name in ("web", "worker", "store")
             ),
+            Row("  processor time per event, loader and sink", own / count * 1000, "ms"),
+            Row("  so two cores of its own would do", 2 * count / (sum(used.values()) + own), "/s"),
             Row("delivered end to end, each record read anew (the simulator shares the cores)", fresh, "/s"),
             at_most("memory of receiver + worker, highest", together, "MiB", 200),
             at_most("Redis bytes per delivered 1 KiB event", held / (2.25 * count), "B", 4096),

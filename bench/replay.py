@@ -103,7 +103,7 @@ async def _replay(stage: Stage, sink: Sink, made: Counter[str], deliveries: int)
     # What the far sides saw: (event, target, key, plan or "") -> how often.
     seen: Counter[tuple[str, str, str, str]] = Counter()
     for name in TARGETS:
-        sink.far(f"/{name}").note = lambda headers, name=name: _note(seen, name, headers)  # type: ignore[misc]
+        sink.far(f"/{name}").note = lambda headers, name=name: _note(seen, name, headers)
     replays, plans = _replays(stage)
     await stage.redis.config_set("slowlog-log-slower-than", "20000")
     await stage.redis.slowlog_reset()

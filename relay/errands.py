@@ -13,6 +13,7 @@ from relay import jobs
 from relay.catalog import CATALOG, nearest
 from relay.catalog.samples import sample
 from relay.composing import sample_envelope
+from relay.consent import link
 from relay.erase import Erasures, Order
 from relay.errors import NotFoundError, RefusedError, RelayError, Unrenderable
 from relay.planday.enrich import Planday
@@ -72,6 +73,13 @@ class Errands:
                 case "connect":
                     redirect_uri, _, code = (await self._handed(errand)).partition("\n")
                     answer = await self.connect_portal(name, code, redirect_uri=redirect_uri, by=by)
+                case "token":
+                    await self.set_token(name, await self._handed(errand), by=by)
+                    answer = {"ok": True, "portal": name}
+                case "link":
+                    redirect_uri, _, state = (await self._handed(errand)).partition("\n")
+                    portal = self.settings.portals[name]
+                    answer = {"ok": True, "link": link(portal, state=state, redirect_uri=redirect_uri)}
                 case "preview":
                     target, _, what = name.partition(" ")
                     answer = await self.preview(target, what, by=by)

@@ -28,6 +28,7 @@ _KEEPING = "keeping:"
 _HEARTBEAT_LIFE = 15.0
 _LOOK_EVERY = 60.0
 _FRAME_PAUSE = 0.5
+_HAND_ON_AFTER = 0.1
 
 
 class _Frame(Worker):
@@ -61,6 +62,7 @@ class WorkerProcess:
         self._stop = asyncio.Event()
         self._stopping: list[bool] = []
         self._drains = 0
+        self._own_drains = 0
         self._feeding: dict[str, asyncio.Task[None]] = {}
         self._looked_at = services.clock()
 
@@ -200,7 +202,15 @@ class WorkerProcess:
     async def _drain(self, context: dict[Any, Any], started_by: str = jobs.BY_WORKER) -> None:
         if started_by == jobs.BY_BELL and (await self._live_drains()) >= await self._wanted_drains():
             return  # rung while nobody was there; somebody is by now
+        if self._own_drains >= DRAINS_PER_WORKER:
+            # For a worker that has fewer: with all drains in one, nobody would work for a while when that one dies.
+            if await self._live_drains() < await self._wanted_drains():
+                await asyncio.sleep(_HAND_ON_AFTER)
+                await jobs.enqueue(context["redis"], self._services.jobs, jobs.DRAIN)
+            return
         self._drains += 1
+        self._own_drains += 1
+        counted = True
         drain = Drain(
             store=self._services.store,
             pipeline=self._services.pipeline,
@@ -212,12 +222,21 @@ class WorkerProcess:
             pace=self._pace,
         )
 
+        def ends() -> None:
+            nonlocal counted
+            self._own_drains -= counted
+            counted = False
+
         async def successor() -> None:
+            ends()
             # This one still counts as alive: it is replaced, not added to, so that their number never grows.
             if await self._live_drains() <= await self._wanted_drains():
                 await jobs.enqueue(context["redis"], self._services.jobs, jobs.DRAIN)
 
-        await drain.run(successor)
+        try:
+            await drain.run(successor)
+        finally:
+            ends()
 
     async def _sweep(self, context: dict[Any, Any]) -> None:
         await self._alive()

@@ -46,9 +46,7 @@ def plan(
     type_: Annotated[str | None, typer.Option("--type", help='Type or pattern, such as "planday.shift.*".')] = None,
     portal: Annotated[str | None, typer.Option(help="Only those of this portal (its name or id).")] = None,
     entity: Annotated[str | None, typer.Option(help="Only those about this record, such as shift/70010045.")] = None,
-    employee: Annotated[
-        str | None, typer.Option(help="Only those with this employee (Planday's id).")
-    ] = None,
+    employee: Annotated[str | None, typer.Option(help="Only those with this employee (Planday's id).")] = None,
     department: Annotated[str | None, typer.Option(help="Only those of this department (Planday's id).")] = None,
     since: Since = None,
     until: Until = None,
@@ -97,6 +95,7 @@ def plan(
     )
 
     async def make(services: Services) -> dict[str, Any]:
+        await opened.known_target(services, target)
         with _Counting("looking") as told:
             return await services.replays.plan(replace(wanted, portal=_portal(services, portal)), told=told)
 

@@ -18,6 +18,16 @@ LONGEST_SUMMARY = 1000
 _LONGEST_RAW = 2000
 _DEEPEST = 20
 _MOST_CHANGED = 8
+_BRIEF = dict.fromkeys(("department", "group", "position", "shift_type", "leave", "portal", "job", "id"), 30) | {
+    "employee": 40,
+    "who": 40,
+    "place": 60,
+    "status": 40,
+    "changed": 60,
+    "was": 80,
+    "reason": 100,
+    "summary": 200,
+}
 _MOST_BITS = 63
 
 _WHAT = {
@@ -85,6 +95,20 @@ def facts(envelope: Mapping[str, Any]) -> dict[str, Any]:
         "note": _note(envelope, type_, record),
         "event": plain(envelope),
     }
+
+
+def in_brief(known: Mapping[str, Any]) -> dict[str, Any]:
+    """The same names with what is long cut short, for one line among many: no value pushes the others out."""
+    return {
+        name: clean(value, _BRIEF[name]) if isinstance(value, str) and name in _BRIEF else value
+        for name, value in known.items()
+    }
+
+
+def begins(envelope: Mapping[str, Any]) -> str:
+    """The wall clock at which what an event is about begins, to sort by; empty if it is not known."""
+    start = _time(_record(envelope), "start")
+    return clean(start.get("local") if isinstance(start, Mapping) else start)
 
 
 _NAMED = ("department", "employee_group", "position", "shift_type", "account_type")

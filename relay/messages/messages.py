@@ -7,17 +7,18 @@ words made here: a message is never lost to a template.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from minijinja import Environment, TemplateError
 
 from relay.errors import ConfigError, Fault
 from relay.messages.check import Undefined, check
-from relay.messages.facts import facts
+from relay.messages.digest import Digest, Entry, gathered
+from relay.messages.facts import begins, facts, in_brief
 from relay.messages.sections import Family, Section, read
 
 GENERIC = "generic"
@@ -27,6 +28,7 @@ BREAK = "---"
 
 Escape = Callable[[str], str]
 OnFault = Callable[[str], None]
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,18 +65,52 @@ class Messages:
     def render(self, envelope: Mapping[str, Any], *, escape: Escape, template: str | None = None) -> Message:
         """The message about what the target may see of an event, by the template of that name or of its entity."""
         known = facts(envelope)
+        message = self._by_template(known, template, lambda name: self._rendered(name, known, escape))
+        return message or _without_template(known, escape)
+
+    def digest(self, envelopes: Iterable[Mapping[str, Any]], *, escape: Escape, template: str | None = None) -> Digest:
+        """One message about several events, as `render` would make them; each has a line of its own."""
+        return gathered([self._entry(envelope, escape, template) for envelope in envelopes])
+
+    def _entry(self, envelope: Mapping[str, Any], escape: Escape, template: str | None) -> Entry:
+        known = in_brief(facts(envelope))
+        found = self._by_template(known, template, lambda name: self._in_a_line(name, known, escape))
+        title, line = found or (_without_template(known, escape).title, escape(known["who"]))
+        return Entry(
+            title=title,
+            line=line or escape(known["who"]),
+            verb=known["verb"],
+            department=escape(known["department"]),
+            begins=begins(envelope),
+        )
+
+    def _by_template(self, known: Mapping[str, Any], template: str | None, make: Callable[[str], Made]) -> Made | None:
+        """What the template of that name, or of the entity, or the generic one makes; None if all of them fail."""
         chosen = template or known["entity"]
         for name in dict.fromkeys((chosen if chosen in self._families else GENERIC, GENERIC)):
             try:
-                return self._rendered(name, known, escape)
+                return make(name)
             except (TemplateError, _TooLong):
                 self._on_fault(name)
-        return _without_template(known, escape)
+        return None
 
-    def _rendered(self, name: str, known: Mapping[str, Any], escape: Escape) -> Message:
+    def _in_a_line(self, name: str, known: Mapping[str, Any], escape: Escape) -> tuple[str, str]:
+        """Title and line; a file without `[line]` says its body's first block in one."""
+        environment, family = self._environment(escape), self._families[name]
+        title, line = (_render(environment, family, part=part, known=known) for part in ("title", "line"))
+        if not line.strip():
+            blocks = tuple(_blocks(_render(environment, family, part="body", known=known)))
+            line = " · ".join(blocks[0].splitlines()) if blocks else ""
+        return " ".join(title.split()) or _without_template(known, escape).title, " ".join(line.split())
+
+    def _environment(self, escape: Escape) -> Environment:
         environment = self._environments.get(escape)
         if environment is None:
             environment = self._environments[escape] = _compiled(self._families, escape)
+        return environment
+
+    def _rendered(self, name: str, known: Mapping[str, Any], escape: Escape) -> Message:
+        environment = self._environment(escape)
         title, body, context = (
             _render(environment, self._families[name], part=part, known=known) for part in ("title", "body", "context")
         )

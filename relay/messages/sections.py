@@ -1,7 +1,8 @@
 """Reads a template file: sections of text, each knowing the line it stands on, so that a fault can name it.
 
-A file is `[title]`, `[body]` and `[context]`, in any order. `[title deleted]` takes the place of `[title]` for
-events whose type ends in `.deleted`. Lines before the first section are remarks.
+A file is `[title]`, `[body]`, `[context]` and `[line]` (what a digest says of one event), in any order. `[title
+deleted]` takes the place of `[title]` for events whose type ends in `.deleted`. Lines before the first section are
+remarks.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from dataclasses import dataclass
 from relay.errors import Fault
 
 LARGEST_FILE = 16 * 1024
-PARTS = ("title", "body", "context")
+PARTS = ("title", "body", "context", "line")
 
+_LISTED = ", ".join(f"[{part}]" for part in PARTS)
 _HEADING = re.compile(r"\[([a-z]+)(?: +([a-z0-9_]+))?\]\s*")
 _ANY_HEADING = re.compile(r"\[[^\[\]{}]*\]\s*")
 
@@ -55,9 +57,7 @@ def read(text: str, *, family: str, file: str) -> tuple[dict[tuple[str, str], Se
         part, verb = (heading[1], heading[2] or "") if heading else ("", "")
         where = f"{file}:{number + 1}"
         if part not in PARTS:
-            faults.append(
-                Fault(where, f"there is no section {lines[number].strip()}; there are [title], [body], [context]")
-            )
+            faults.append(Fault(where, f"there is no section {lines[number].strip()}; there are {_LISTED}"))
         elif (part, verb) in found:
             faults.append(Fault(where, f"section {lines[number].strip()} stands here a second time"))
         else:

@@ -25,7 +25,9 @@ from relay.store.keys import Keys
 from relay.store.plans import Plans
 from relay.store.reading import Reading
 from relay.store.reporting import Reporting
+from relay.store.series import Series
 from relay.store.server import attach
+from relay.store.sessions import ApiTokens, Sessions, Throttle
 from relay.store.shared import SharedState
 from relay.store.shelf import Shelf
 from relay.store.store import Store
@@ -107,6 +109,10 @@ async def open_services(
             reports=Reports(reporting=Reporting(client, keys), reading=reading, settings=settings, outside=outside),
             desk=Desk(store=store, reading=reading, outside=outside, targets=settings.targets, audit=keeping.audit),
             keeping=keeping,
+            series=Series(client, keys),
+            sessions=Sessions(client, keys),
+            tokens=ApiTokens(client, keys),
+            throttle=Throttle(client, keys),
             consents=Consents(client, keys),
             errands=Errands(
                 settings=settings,

@@ -29,6 +29,8 @@ from relay.store.alerts import AlertStore
 from relay.store.feeds import FeedStore
 from relay.store.keys import Keys
 from relay.store.reading import Reading
+from relay.store.series import Series
+from relay.store.sessions import ApiTokens, Sessions, Throttle
 from relay.store.shared import SharedState
 from relay.store.shelf import Shelf
 from relay.store.store import Store
@@ -55,6 +57,10 @@ class Services:
     consents: Consents
     errands: Errands
     keeping: Keeping
+    series: Series
+    sessions: Sessions
+    tokens: ApiTokens
+    throttle: Throttle
     telemetry: telemetry.Telemetry
     outside: Outside
     arq: Any

@@ -13,15 +13,20 @@ from typing import Any
 from relay.errors import Fault
 from relay.settings.alerts import Alerts
 from relay.settings.base import Section
+from relay.settings.chat import Digest, EmailTarget, SlackAppTarget, SlackTarget, TeamsTarget
 from relay.settings.models import Portal, Relay, Settings, Store
 from relay.settings.payroll import MapField, PayrollAuth, PayrollBody, PayrollTls
 from relay.settings.retention import Retention
 from relay.settings.sources import Source
-from relay.settings.targets import Breaker, PayrollHttpTarget, Rate, Retry, SlackTarget, WebhookTarget
+from relay.settings.target import Breaker, Rate, Retry
+from relay.settings.targets import PayrollHttpTarget, WebhookTarget
 
-_LATER_TARGETS = ("slack-app", "teams", "payroll-file", "xero-uk", "email")
+_LATER_TARGETS = ("payroll-file", "xero-uk")
 _TARGETS: Mapping[str, type[Section]] = {
     "slack": SlackTarget,
+    "slack-app": SlackAppTarget,
+    "teams": TeamsTarget,
+    "email": EmailTarget,
     "webhook": WebhookTarget,
     "payroll-http": PayrollHttpTarget,
 }
@@ -37,6 +42,7 @@ _TABLES: Mapping[str, type[Section]] = {
     "retry": Retry,
     "rate": Rate,
     "breaker": Breaker,
+    "digest": Digest,
     "body": PayrollBody,
     "auth": PayrollAuth,
     "tls": PayrollTls,

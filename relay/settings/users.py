@@ -11,7 +11,9 @@ from pydantic import Field, field_validator
 from relay.settings.base import Section
 from relay.settings.values import Duration, Network, Text, within
 
-_ARGON2ID = re.compile(r"\$argon2id\$v=19\$m=[0-9]{1,8},t=[0-9]{1,3},p=[0-9]{1,2}\$[A-Za-z0-9+/]{8,}\$[A-Za-z0-9+/]{16,}")
+_ARGON2ID = re.compile(
+    r"\$argon2id\$v=19\$m=[0-9]{1,8},t=[0-9]{1,3},p=[0-9]{1,2}\$[A-Za-z0-9+/]{8,}\$[A-Za-z0-9+/]{16,}"
+)
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 
 

@@ -15,7 +15,7 @@ from relay.store.store import ms
 from relay.store.work import Body
 
 # So many per call keep Redis for a few milliseconds.
-_STRETCH = 500
+_STRETCH = 250
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

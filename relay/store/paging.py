@@ -50,11 +50,10 @@ class Pager:
         limit: int,
         cursor: str | None,
         load: Callable[[Sequence[Spot]], Any],
-        fits: Callable[[Any], bool],
     ) -> Page[Any]:
         """Rows of several sorted sets, newest first, from the cursor on. Raises RefusedError for a strange cursor.
 
-        `load` reads the records of some spots, None for one that is gone; `fits` says which rows are wanted.
+        `load` reads the records of some spots, None for one that is gone or not wanted.
         """
         place = _parse_cursor(cursor) if cursor else None
         low = ms(since) if since is not None else "-inf"
@@ -75,7 +74,7 @@ class Pager:
                 looked_at += 1
                 ties = ties + 1 if place is not None and spot.score == place[0] else 1
                 place = (spot.score, spot.id)
-                if row is not None and fits(row):
+                if row is not None:
                     rows.append(row)
                     if len(rows) == limit:
                         return Page(rows=tuple(rows), cursor=f"{spot.score!r}:{spot.id}")

@@ -26,24 +26,26 @@ from relay.store.work import Body
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventFilter:
-    """Which events; times in seconds, `type` a pattern with `*`."""
+    """Which events; times in seconds, `type` a pattern with `*`. `employee` (Planday's id) goes with `portal` only."""
 
     type: str | None = None
     portal: int | None = None
     subject: str | None = None
     state: EventState | None = None
     target: str | None = None
+    employee: str | None = None
     since: float | None = None
     until: float | None = None
 
-    def fits(self, record: EventRecord) -> bool:
-        event = record.event
+    def fits(self, *, state: str, type_: str, lane: str, targets: str) -> bool:
+        """By the small fields of an event's hash."""
+        portal, entity, id_ = lane.split(":", 2)
         return (
-            (self.type is None or fnmatchcase(event.type, self.type))
-            and (self.portal is None or event.portal == self.portal)
-            and (self.subject is None or event.subject == self.subject)
-            and (self.state is None or record.state == self.state)
-            and (self.target is None or self.target in record.targets)
+            (self.type is None or fnmatchcase(type_, self.type))
+            and (self.portal is None or int(portal) == self.portal)
+            and (self.subject is None or f"{entity}/{id_}" == self.subject)
+            and (self.state is None or state == self.state)
+            and (self.target is None or self.target in targets.split())
         )
 
 
@@ -57,6 +59,14 @@ class DeliveryFilter:
     portal: int | None = None
     since: float | None = None
     until: float | None = None
+
+    def fits(self, *, state: str, type_: str, lane: str) -> bool:
+        """By the small fields of a delivery's and its event's hash."""
+        return (
+            (self.state is None or state == self.state)
+            and (self.type is None or fnmatchcase(type_, self.type))
+            and (self.portal is None or int(lane.partition(":")[0]) == self.portal)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +107,19 @@ class Reading:
         if not raw or body is None:
             raise NotFoundError(f"there is no event {id_}")
         return _event_record(raw, Body.read(body))
+
+    async def events(self, ids: Sequence[str]) -> list[EventRecord | None]:
+        """Several events in one go, in the order of their ids; None for one that is gone."""
+        with translated():
+            pipe = self.client.pipeline(transaction=False)
+            for id_ in ids:
+                pipe.hgetall(self._keys.event(id_))
+                pipe.get(self._keys.body(id_))
+            answers = await pipe.execute() if ids else []
+        return [
+            _event_record(raw, Body.read(body)) if raw and body is not None else None
+            for raw, body in zip(answers[::2], answers[1::2], strict=True)
+        ]
 
     async def deliveries_of(self, record: EventRecord) -> list[Delivery]:
         """Where one event stands with each of its targets, in the order of the settings."""
@@ -147,7 +170,9 @@ class Reading:
     async def list_events(self, wanted: EventFilter, *, limit: int, cursor: str | None = None) -> Page[EventRecord]:
         """Events that fit, newest first."""
         keys = self._keys
-        if wanted.portal is not None and wanted.subject is not None:
+        if wanted.portal is not None and wanted.employee is not None:
+            index = keys.events_of(wanted.portal, wanted.employee)
+        elif wanted.portal is not None and wanted.subject is not None:
             index = keys.entity_events(f"{wanted.portal}:{wanted.subject.replace('/', ':', 1)}")
         elif wanted.state in (EventState.UNROUTED, EventState.DUPLICATE, EventState.DEAD):
             index = keys.events_in(wanted.state)
@@ -155,26 +180,28 @@ class Reading:
             index = keys.events
 
         async def load(found: Sequence[Spot]) -> list[EventRecord | None]:
-            with translated():
-                pipe = self.client.pipeline(transaction=False)
-                for place in found:
-                    pipe.hgetall(keys.event(place.id))
-                    pipe.get(keys.body(place.id))
-                answers = await pipe.execute()
-            return [
-                _event_record(raw, Body.read(body)) if raw and body is not None else None
-                for raw, body in zip(answers[::2], answers[1::2], strict=True)
+            # Of a filtered list most is looked at in vain: small fields first, bodies of what fits.
+            small = await self._fields_of([keys.event(spot.id) for spot in found], "st", "ty", "lane", "tg")
+            fitting = [
+                spot.id
+                for spot, (state, type_, lane, tg) in zip(found, small, strict=True)
+                if state and wanted.fits(state=state, type_=type_, lane=lane, targets=tg)
             ]
+            read = dict(zip(fitting, await self.events(fitting), strict=True))
+            return [read.get(spot.id) for spot in found]
 
         return await self._pager.page(
-            [index],
-            since=wanted.since,
-            until=wanted.until,
-            limit=limit,
-            cursor=cursor,
-            load=load,
-            fits=wanted.fits,
+            [index], since=wanted.since, until=wanted.until, limit=limit, cursor=cursor, load=load
         )
+
+    async def _fields_of(self, hashes: Sequence[str], *names: str) -> list[list[str]]:
+        """Some fields of many hashes; empty where there is none."""
+        with translated():
+            pipe = self.client.pipeline(transaction=False)
+            for key in hashes:
+                pipe.hmget(key, list(names))
+            answers = await pipe.execute()
+        return [[(value or b"").decode() for value in values] for values in answers]
 
     async def list_deliveries(
         self, wanted: DeliveryFilter, *, limit: int, cursor: str | None = None
@@ -185,27 +212,28 @@ class Reading:
         indexes = {self._keys.deliveries_in(target, _indexed(state)): target for target in targets for state in states}
 
         async def load(found: Sequence[Spot]) -> list[DeliveryRow | None]:
+            states_ = await self._fields_of([self._keys.delivery(one.id, indexes[one.index]) for one in found], "st")
+            events = await self._fields_of([self._keys.event(one.id) for one in found], "ty", "lane")
+            fitting = [
+                spot
+                for spot, (state,), (type_, lane) in zip(found, states_, events, strict=True)
+                if state and lane and wanted.fits(state=state, type_=type_, lane=lane)
+            ]
             with translated():
                 pipe = self.client.pipeline(transaction=False)
-                for place in found:
-                    pipe.hgetall(self._keys.delivery(place.id, indexes[place.index]))
-                    pipe.hmget(self._keys.event(place.id), ["ty", "lane", "at", "seq"])
-                    pipe.lindex(self._keys.attempts(place.id, indexes[place.index]), -1)
-                answers = await pipe.execute()
-            return [
-                _delivery_row(place.id, indexes[place.index], *answers[3 * n : 3 * n + 3])
-                for n, place in enumerate(found)
-            ]
-
-        def fits(row: DeliveryRow) -> bool:
-            return (
-                (wanted.state is None or row.delivery.state == wanted.state)
-                and (wanted.type is None or fnmatchcase(row.type, wanted.type))
-                and (wanted.portal is None or row.portal == wanted.portal)
-            )
+                for spot in fitting:
+                    pipe.hgetall(self._keys.delivery(spot.id, indexes[spot.index]))
+                    pipe.hmget(self._keys.event(spot.id), ["ty", "lane", "at", "seq"])
+                    pipe.lindex(self._keys.attempts(spot.id, indexes[spot.index]), -1)
+                answers = await pipe.execute() if fitting else []
+            read = {
+                spot: _delivery_row(spot.id, indexes[spot.index], *answers[3 * n : 3 * n + 3])
+                for n, spot in enumerate(fitting)
+            }
+            return [read.get(spot) for spot in found]
 
         return await self._pager.page(
-            list(indexes), since=wanted.since, until=wanted.until, limit=limit, cursor=cursor, load=load, fits=fits
+            list(indexes), since=wanted.since, until=wanted.until, limit=limit, cursor=cursor, load=load
         )
 
     async def known_targets(self) -> list[str]:

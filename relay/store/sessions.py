@@ -18,7 +18,6 @@ import redis.asyncio as aioredis
 from relay.errors import NotFoundError, RefusedError
 from relay.store.client import Scripts, command, translated
 from relay.store.keys import Keys
-from relay.store.store import ms
 
 TOKEN_START = "rly_"  # noqa: S105 - what our tokens begin with, so that a leak is recognised
 WINDOW = 900.0
@@ -45,6 +44,8 @@ class Session:
     stamp: str
     begun: float
     ends: float
+    word: str = ""
+    """Left by the act before for this page, once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,22 +71,22 @@ class Sessions:
     async def begin(self, who: str, *, role: str, stamp: str, idle: float, longest: float, now: float) -> str:
         """Sign somebody in; the secret id, which only its browser keeps."""
         secret = secrets.token_urlsafe(32)
-        key, ends = _digest(secret), ms(now + longest)
-        until = min(ms(now + idle), ends)
-        fields = {
+        key, ends = _digest(secret), _ms(now + longest)
+        until = min(_ms(now + idle), ends)
+        fields: dict[str, str | int] = {
             "who": who,
             "role": role,
             "csrf": secrets.token_urlsafe(32),
             "stamp": stamp,
-            "begun": ms(now),
+            "begun": _ms(now),
             "ends": ends,
             "until": until,
         }
         with translated():
             pipe = self._client.pipeline(transaction=True)
             pipe.hset(self._keys.session(key), mapping=fields)
-            pipe.pexpire(self._keys.session(key), max(until - ms(now), 1))
-            pipe.zremrangebyscore(self._keys.sessions, "-inf", ms(now))
+            pipe.pexpire(self._keys.session(key), max(until - _ms(now), 1))
+            pipe.zremrangebyscore(self._keys.sessions, "-inf", _ms(now))
             pipe.zadd(self._keys.sessions, {key: ends})
             await pipe.execute()
         return secret
@@ -98,9 +99,13 @@ class Sessions:
         if not _SESSION.fullmatch(secret):
             return None
         key = _digest(secret)
-        args = (self._keys.prefix, ms(now), key, "" if idle is None else ms(idle))
+        args = (self._keys.prefix, _ms(now), key, "" if idle is None else _ms(idle))
         found = await self._scripts.call("session_use", *args)
         return None if found is None else _session(key, found)
+
+    async def tell(self, key: str, word: str, *, now: float) -> None:
+        """Leave a word for the session's next page."""
+        await self._scripts.call("session_tell", self._keys.prefix, _ms(now), key, word)
 
     async def end(self, key: str) -> bool:
         """End a session by its key; False when it was over already."""
@@ -113,7 +118,7 @@ class Sessions:
 
     async def list(self) -> list[Session]:
         """All sessions, the newest first."""
-        names = ("who", "role", "csrf", "stamp", "begun", "ends")
+        names = ["who", "role", "csrf", "stamp", "begun", "ends"]
         keys = [key.decode() for key in await command(self._client, "ZREVRANGE", self._keys.sessions, 0, -1)]
         with translated():
             pipe = self._client.pipeline(transaction=False)
@@ -183,14 +188,21 @@ class Throttle:
 
     async def wait(self, account: str, address: str, *, now: float) -> float:
         """Count a try before it is judged, and answer 0; or count nothing and answer the seconds to wait."""
-        limits = ((_pair(account, address), PER_ACCOUNT_AND_ADDRESS), (f"a:{_short(address)}", PER_ADDRESS))
-        limits += ((f"u:{_short(account)}", PER_ACCOUNT),)
+        limits = (
+            (_pair(account, address), PER_ACCOUNT_AND_ADDRESS),
+            (f"a:{_short(address)}", PER_ADDRESS),
+            (f"u:{_short(account)}", PER_ACCOUNT),
+        )
         args = [part for limit in limits for part in limit]
-        return float(await self._scripts.call("sign_in_try", self._keys.prefix, ms(now), ms(WINDOW), *args)) / 1000
+        return float(await self._scripts.call("sign_in_try", self._keys.prefix, _ms(now), _ms(WINDOW), *args)) / 1000
 
     async def forget(self, account: str, address: str) -> None:
         """A person signed in: their mistakes before that count no more."""
         await command(self._client, "DEL", self._keys.sign_ins(_pair(account, address)))
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
 
 
 def _pair(account: str, address: str) -> str:
@@ -207,9 +219,16 @@ def _digest(secret: str) -> str:
 
 
 def _session(key: str, found: Sequence[bytes]) -> Session:
-    who, role, csrf, stamp, begun, ends = (part.decode() for part in found)
+    who, role, csrf, stamp, begun, ends, *word = (part.decode() for part in found)
     return Session(
-        key=key, who=who, role=role, csrf=csrf, stamp=stamp, begun=float(begun) / 1000, ends=float(ends) / 1000
+        key=key,
+        who=who,
+        role=role,
+        csrf=csrf,
+        stamp=stamp,
+        begun=float(begun) / 1000,
+        ends=float(ends) / 1000,
+        word=word[0] if word else "",
     )
 
 

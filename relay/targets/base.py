@@ -11,7 +11,7 @@ import re
 import socket
 import ssl
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Any, ClassVar, Protocol
@@ -23,10 +23,11 @@ from relay.errors import AddressRefused, ConfigError, Fault, NotSent, Unanswered
 from relay.events import Outcome
 from relay.http import AddressPolicy, OutgoingTransport
 from relay.messages import Messages
-from relay.settings import PayrollHttpTarget, SlackTarget, WebhookTarget
+from relay.settings import EmailTarget, PayrollHttpTarget, SlackAppTarget, SlackTarget, TeamsTarget, WebhookTarget
 from relay.targets import answers, masking
 from relay.targets.answers import Verdict
 from relay.targets.ledger import Ledger
+from relay.targets.threads import Threads
 
 USER_AGENT = f"planday-relay/{__version__}"
 CONNECT_TIMEOUT = 5.0
@@ -35,7 +36,7 @@ _EXCERPT_OF_SUCCESS = 200
 _SEPARATOR = re.compile(r"[/?&=]")
 _SHORTEST_PART = 12  # a word of a path is no secret; a token is longer
 
-Settings = WebhookTarget | SlackTarget | PayrollHttpTarget
+Settings = WebhookTarget | SlackTarget | SlackAppTarget | TeamsTarget | EmailTarget | PayrollHttpTarget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,8 @@ class Result:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
     """The request that would be sent, fit to be shown. `standing` says what it is to a target that keeps a ledger
-    ("new", "correction", "reversal", or why nothing would be sent), `note` the same in a sentence."""
+    ("new", "correction", "reversal", or why nothing would be sent), `note` the same in a sentence. `message` is what
+    people would read, in plain text, of a target that people read."""
 
     method: str
     url: str
@@ -80,15 +82,17 @@ class Preview:
     body: str
     standing: str = ""
     note: str = ""
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Common:
-    """What all targets share: the templates, where people reach this relay, and what payroll was sent."""
+    """What all targets share: the templates, where people reach this relay, what payroll was sent, and the threads."""
 
     messages: Messages
     public_url: str | None = None
     ledger: Ledger | None = None
+    threads: Threads | None = None
 
 
 class Transport(Protocol):
@@ -111,9 +115,13 @@ class Target(ABC):
         """`common` is for the kinds that need it. Raises ConfigError if these settings can never work."""
         self.name = name
         self.settings = settings
-        self.url = address(f"targets.{name}.url", settings.url.reveal(), policy_of(settings))
+        self.url = self.located()
         self.fields = settings.field_list()
         self.transport = transport or transport_of(settings)
+
+    def located(self) -> httpx.URL:
+        """Where it sends to; raises ConfigError."""
+        return address(f"targets.{self.name}.url", self.settings.url.reveal(), policy_of(self.settings))
 
     @property
     def dedupes(self) -> bool:
@@ -181,14 +189,21 @@ class Target(ABC):
         """What `send` would do now, without doing it. Raises Unrenderable, and StoreError of a target with a ledger."""
         return self.preview(sending)
 
-    async def exchange(self, request: httpx.Request, sending: Sending, *, kept: Mapping[str, str]) -> Result:
-        """Send one request, whatever comes of it; `kept` is what may be kept of its headers."""
+    async def exchange(
+        self,
+        request: httpx.Request,
+        *sendings: Sending,
+        kept: Mapping[str, str],
+        heard: Callable[[httpx.Response], None] = lambda response: None,
+    ) -> Result:
+        """Send one request, whatever comes of it; `kept` is what may be kept of its headers, `heard` gets the answer."""
         timeout = self.settings.retry.timeout
         try:
             response = await self.transport.send(
                 request, timeout=timeout, connect_timeout=min(CONNECT_TIMEOUT, timeout)
             )
-            return self._result(sending, response, kept)
+            heard(response)
+            return self._result(sendings, response, kept)
         except AddressRefused as error:
             outcome, reason = Outcome.TARGET_BROKEN, f"not sent, the address is refused: {error}"
         except NotSent as error:
@@ -230,9 +245,9 @@ class Target(ABC):
         """Close its connections."""
         await self.transport.aclose()
 
-    def _result(self, sending: Sending, response: httpx.Response, kept: Mapping[str, str]) -> Result:
-        verdict = self.judge(response, now=sending.now)
-        known = {*self.secrets(), *masking.personal(sending.envelope)}
+    def _result(self, sendings: Sequence[Sending], response: httpx.Response, kept: Mapping[str, str]) -> Result:
+        verdict = self.judge(response, now=sendings[0].now)
+        known = {*self.secrets(), *(text for sending in sendings for text in masking.personal(sending.envelope))}
         limit = _EXCERPT_OF_SUCCESS if verdict.outcome is Outcome.DELIVERED else masking.LONGEST_EXCERPT
         return Result(
             outcome=verdict.outcome,

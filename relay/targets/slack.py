@@ -6,22 +6,20 @@ Slack has no idempotency key: a resend is a second message, which is harmless, a
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from urllib.parse import quote
+from collections.abc import Mapping, Sequence
 
 import httpx
 import pydantic_core
 
-from relay.errors import ConfigError, Fault
 from relay.events import Outcome
-from relay.settings import SlackTarget
+from relay.messages import Digest, Message
 from relay.targets import answers, blocks
 from relay.targets.answers import Verdict
-from relay.targets.base import Common, Sending, Target, Transport
+from relay.targets.base import Sending
+from relay.targets.chat import OPEN, Chat
 
 OK = "ok"
 _LONGEST_WORD = 100
-_LONGEST_LINK = 1500
 
 # Slack's short words and what they mean; its statuses vary between public sources, so the word comes first.
 ANSWERS: Mapping[str, tuple[Outcome, str]] = {
@@ -50,31 +48,22 @@ ANSWERS: Mapping[str, tuple[Outcome, str]] = {
 }
 
 
-class Slack(Target):
+class Slack(Chat):
     """A message made by template, in Block Kit."""
 
     kind = "slack"
-
-    def __init__(self, name: str, settings: SlackTarget, *, common: Common, transport: Transport | None = None) -> None:
-        names = common.messages.names
-        if settings.template is not None and settings.template not in names:
-            words = f"there is no template {settings.template!r}; there are {', '.join(names)}"
-            raise ConfigError([Fault(f"targets.{name}.template", words)])
-        self._template = settings.template
-        self._messages = common.messages
-        self._public_url = (common.public_url or "").rstrip("/")
-        super().__init__(name, settings, common=common, transport=transport)
+    escape = staticmethod(blocks.escape)
 
     @property
     def limiter(self) -> str:
         """Slack counts by webhook, so targets that share one share the rate. The address itself is the credential."""
         return "slack:" + hashlib.blake2b(str(self.url).encode(), digest_size=12).hexdigest()
 
-    def body(self, sending: Sending) -> bytes:
-        visible = self.fields.apply(sending.envelope)
-        message = self._messages.render(visible, escape=blocks.escape, template=self._template)
-        context = [text for text in (_again(sending), self._link(sending)) if text]
-        return pydantic_core.to_json(blocks.payload(message, context=context))
+    def single(self, message: Message, *, small: Sequence[str], link: str) -> bytes:
+        return pydantic_core.to_json(blocks.payload(message, context=[*small, *blocks.linked(link, OPEN)]))
+
+    def several(self, digest: Digest, *, small: Sequence[str], link: str) -> bytes:
+        return pydantic_core.to_json(blocks.digest_payload(digest, context=[*small, *blocks.linked(link, OPEN)]))
 
     def headers(self, sending: Sending, body: bytes) -> dict[str, str]:
         return {"content-type": "application/json; charset=utf-8"}
@@ -95,13 +84,3 @@ class Slack(Target):
         if 400 <= status < 500 and verdict.outcome is not Outcome.RETRY:
             return Verdict(Outcome.REJECTED, f"Slack refused this message with an answer that is not known ({shown})")
         return verdict
-
-    def _link(self, sending: Sending) -> str:
-        address = quote(f"{self._public_url}/events/{quote(sending.event_id, safe='')}", safe=":/?#[]@!$&'()*+,;=%~")
-        if not self._public_url or len(address) > _LONGEST_LINK:
-            return ""
-        return f"<{blocks.escape(address)}|Open in planday-relay>"
-
-
-def _again(sending: Sending) -> str:
-    return "Sent again by a replay" if sending.replay is not None else ""

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from relay.errors import NotFoundError, RefusedError
 from relay.web import shapes
-from relay.web.api_events import BY
+from relay.web.access import by
 from relay.web.asking import Query, body_of, json_answer, services_of
 
 _MOST_CURSOR = 10**15
@@ -54,7 +54,7 @@ async def begin_erasure(request: Request) -> Response:
     if not workers:
         raise RefusedError("no worker is running, and only a worker holds what this needs: start `relay worker`")
     handed = pydantic_core.to_json(wanted.model_dump(exclude={"portal"})).decode()
-    answer = await services.errands.ask("erase", wanted.portal, by=BY, secret=handed)
+    answer = await services.errands.ask("erase", wanted.portal, by=by(request), secret=handed)
     if not answer["ok"]:
         raise RefusedError(str(answer["error"]))
     if wanted.dry_run:

@@ -11,10 +11,11 @@ from starlette.responses import Response
 from relay.events import DeliveryState, EventState
 from relay.services import DeliveryFilter, EventFilter
 from relay.web import shapes
+from relay.web.access import by, require_for_target, who
 from relay.web.asking import Query, body_of, json_answer, services_of
+from relay.web.masking import masked_attempt, masked_envelope, masked_raw
 from relay.web.problems import BAD_QUERY, Problem
 
-BY = "api"
 LARGEST_PORTAL = 2**63 - 1
 _SUBJECT = re.compile(r"[a-z][a-z0-9_]*/[A-Za-z0-9_-]+")
 
@@ -61,7 +62,11 @@ async def show_event(request: Request) -> Response:
     """All that is kept of one event."""
     reading = services_of(request).reading
     record = await reading.event(request.path_params["event"])
-    return json_answer(shapes.event_detail(record, await reading.deliveries_of(record)))
+    shown = shapes.event_detail(record, await reading.deliveries_of(record))
+    if not who(request).sees_personal_data:
+        shown["raw"] = masked_raw(shown["raw"])
+        shown["envelope"] = None if record.envelope is None else masked_envelope(record.envelope)
+    return json_answer(shown)
 
 
 async def explain_event(request: Request) -> Response:
@@ -84,7 +89,10 @@ async def list_deliveries(request: Request) -> Response:
     limit, cursor = query.limit(), query.cursor()
     query.done()
     found = await services_of(request).reading.list_deliveries(wanted, limit=limit, cursor=cursor)
-    return json_answer(shapes.page([shapes.delivery_row(one) for one in found.rows], found, "deliveries"))
+    rows = [shapes.delivery_row(one) for one in found.rows]
+    if not who(request).sees_personal_data:
+        rows = [{**row, "evidence": row["evidence"] and masked_attempt(row["evidence"])} for row in rows]
+    return json_answer(shapes.page(rows, found, "deliveries"))
 
 
 async def show_delivery(request: Request) -> Response:
@@ -93,6 +101,8 @@ async def show_delivery(request: Request) -> Response:
     event, target = request.path_params["event"], request.path_params["target"]
     found = await reading.delivery(event, target)
     tried = [shapes.attempt(one) for one in await reading.attempts(event, target)]
+    if not who(request).sees_personal_data:
+        tried = [masked_attempt(one) for one in tried]
     return json_answer({**shapes.delivery(found), "tried": tried})
 
 
@@ -101,7 +111,8 @@ async def retry_delivery(request: Request) -> Response:
     services = services_of(request)
     event, target = request.path_params["event"], request.path_params["target"]
     wish = await body_of(request, Retry)
-    await services.desk.retry(event, target, by=BY, reason=wish.reason, force=wish.force)
+    require_for_target(request, target, force=wish.force)
+    await services.desk.retry(event, target, by=by(request), reason=wish.reason, force=wish.force)
     return json_answer(shapes.delivery(await services.reading.delivery(event, target)))
 
 
@@ -110,7 +121,8 @@ async def release_delivery(request: Request) -> Response:
     services = services_of(request)
     event, target = request.path_params["event"], request.path_params["target"]
     wish = await body_of(request, Decision)
-    await services.desk.release(event, target, by=BY, reason=wish.reason)
+    require_for_target(request, target)
+    await services.desk.release(event, target, by=by(request), reason=wish.reason)
     return json_answer(shapes.delivery(await services.reading.delivery(event, target)))
 
 
@@ -119,5 +131,6 @@ async def cancel_delivery(request: Request) -> Response:
     services = services_of(request)
     event, target = request.path_params["event"], request.path_params["target"]
     wish = await body_of(request, Decision)
-    await services.desk.cancel(event, target, by=BY, reason=wish.reason)
+    require_for_target(request, target)
+    await services.desk.cancel(event, target, by=by(request), reason=wish.reason)
     return json_answer(shapes.delivery(await services.reading.delivery(event, target)))

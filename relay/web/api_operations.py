@@ -10,10 +10,9 @@ from starlette.responses import Response
 
 from relay import __version__
 from relay.errors import NotFoundError, RefusedError
-from relay.services import Services
 from relay.settings import shown
 from relay.web import shapes
-from relay.web.api_events import BY
+from relay.web.access import by
 from relay.web.asking import Query, body_of, body_problem, json_answer, services_of
 
 _MOST_OFFSET = 100_000
@@ -50,7 +49,7 @@ async def list_targets(request: Request) -> Response:
 
 async def test_target(request: Request) -> Response:
     """Have a worker send a test event to one target, past all queues."""
-    return await _errand(services_of(request), "target", request.path_params["target"])
+    return await _errand(request, "target", request.path_params["target"])
 
 
 async def preview_target(request: Request) -> Response:
@@ -59,14 +58,14 @@ async def preview_target(request: Request) -> Response:
     if (body.event is None) == (body.sample is None):
         raise body_problem([("/event", "give this or /sample, and not both")])
     what = body.event or f"sample:{body.sample}"
-    return await _errand(services_of(request), "preview", request.path_params["target"], what)
+    return await _errand(request, "preview", request.path_params["target"], what)
 
 
 async def pause_target(request: Request) -> Response:
     """Send nothing more to one target."""
     services, name = services_of(request), request.path_params["target"]
     reason = (await body_of(request, Why)).reason or "paused by an operator"
-    await services.desk.pause(name, by=BY, reason=reason)
+    await services.desk.pause(name, by=by(request), reason=reason)
     return json_answer({"target": name, "state": "paused", "changed": True})
 
 
@@ -74,7 +73,7 @@ async def resume_target(request: Request) -> Response:
     """Send to one target again."""
     services, name = services_of(request), request.path_params["target"]
     reason = (await body_of(request, Why)).reason
-    changed = await services.desk.resume(name, by=BY, reason=reason)
+    changed = await services.desk.resume(name, by=by(request), reason=reason)
     return json_answer({"target": name, "state": "open", "changed": changed})
 
 
@@ -97,10 +96,11 @@ async def list_portals(request: Request) -> Response:
 
 async def check_portal(request: Request) -> Response:
     """Have a worker ask Planday whether one portal's authorisation works."""
-    return await _errand(services_of(request), "portal", request.path_params["portal"])
+    return await _errand(request, "portal", request.path_params["portal"])
 
 
-async def _errand(services: Services, kind: str, name: str, what: str = "") -> Response:
+async def _errand(request: Request, kind: str, name: str, what: str = "") -> Response:
+    services = services_of(request)
     thing = "portal" if kind == "portal" else "target"
     configured = services.settings.portals if kind == "portal" else services.settings.targets
     if name not in configured:
@@ -108,7 +108,7 @@ async def _errand(services: Services, kind: str, name: str, what: str = "") -> R
     workers, _ = await services.store.live(now=services.clock())
     if not workers:
         raise RefusedError("no worker is running, and only a worker holds what this needs: start `relay worker`")
-    answer = await services.errands.ask(kind, f"{name} {what}".rstrip(), by=BY)
+    answer = await services.errands.ask(kind, f"{name} {what}".rstrip(), by=by(request))
     if answer.get("missing") is True:
         raise NotFoundError(str(answer["error"]))
     if kind == "preview" and "error" in answer:

@@ -11,7 +11,8 @@ from starlette.responses import Response
 
 from relay.services import PlanRequest
 from relay.web import shapes
-from relay.web.api_events import BY, LARGEST_PORTAL
+from relay.web.access import by, require_for_target
+from relay.web.api_events import LARGEST_PORTAL
 from relay.web.api_operations import Why
 from relay.web.asking import body_of, body_problem, json_answer, moment, services_of
 
@@ -73,7 +74,7 @@ async def make_plan(request: Request) -> Response:
         since=times["since"],
         until=times["until"],
         states=tuple(dict.fromkeys(body.states)),
-        by=BY,
+        by=by(request),
         reason=body.reason,
         force=body.force,
         reread=body.reread,
@@ -97,7 +98,8 @@ async def show_plan(request: Request) -> Response:
 async def run_plan(request: Request) -> Response:
     """Let a plan run, once."""
     body = await body_of(request, Run)
-    facts = await services_of(request).start_replay(_named(request), by=BY, reason=body.reason, rate=body.rate)
+    await _allowed(request)
+    facts = await services_of(request).start_replay(_named(request), by=by(request), reason=body.reason, rate=body.rate)
     return json_answer(shapes.plan(facts), status=202)
 
 
@@ -108,6 +110,7 @@ async def pause_plan(request: Request) -> Response:
 
 async def resume_plan(request: Request) -> Response:
     """Go on where it stood."""
+    await _allowed(request)
     return await _turn(request, services_of(request).resume_replay)
 
 
@@ -116,9 +119,16 @@ async def cancel_plan(request: Request) -> Response:
     return await _turn(request, services_of(request).cancel_replay)
 
 
+async def _allowed(request: Request) -> None:
+    """Raise a 403 where the plan sends by force, or to payroll, and the role does not."""
+    plan = await services_of(request).replays.status(_named(request))
+    for part in plan["parts"]:
+        require_for_target(request, part["target"], force=bool(plan["force"] or plan["new_key"]))
+
+
 async def _turn(request: Request, call: Callable[..., Awaitable[dict[str, Any]]]) -> Response:
     body = await body_of(request, Why)
-    return json_answer(shapes.plan(await call(_named(request), by=BY, reason=body.reason)), status=202)
+    return json_answer(shapes.plan(await call(_named(request), by=by(request), reason=body.reason)), status=202)
 
 
 def _named(request: Request) -> str:

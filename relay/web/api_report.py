@@ -30,7 +30,11 @@ async def show_report(request: Request) -> Response:
 
 async def show_report_csv(request: Request) -> Response:
     """The days as CSV, or with `list` every row of that list, however long it is."""
-    walk = await _begin(request, Query(request))
+    return csv_answer(await _begin(request, Query(request)))
+
+
+def csv_answer(walk: Walk) -> Response:
+    """A report as a file, written while the store is still being read."""
     name = f"{walk.wanted.target}-{walk.period.first}-{walk.period.last}.csv"
     headers = {"cache-control": "no-store", "content-disposition": f'attachment; filename="{name}"'}
     return StreamingResponse(_lines(walk), media_type="text/csv; charset=utf-8", headers=headers)

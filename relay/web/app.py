@@ -19,8 +19,8 @@ from relay.errors import RelayError
 from relay.services import Services, open_services
 from relay.settings import Settings
 from relay.web import api, problems
-from relay.web.access import token_of
 from relay.web.connect import callback
+from relay.web.dashboard import routes as dashboard_routes
 from relay.web.health import healthz, metrics, readyz
 from relay.web.receiver import BODY_PATIENCE, Receiver
 
@@ -58,7 +58,8 @@ def create_app(
             Route("/readyz", readyz),
             Route("/metrics", metrics),
             Route(PATH, callback),
-            *api.mount(token_of(settings)),
+            *api.mount(),
+            *dashboard_routes(),
         ],
         exception_handlers={RelayError: _problem, HTTPException: _problem},
         middleware=[Middleware(Doorkeeper)],

@@ -16,7 +16,7 @@ from relay.errors import StoreError
 from relay.events import rfc3339
 from relay.services import Services
 from relay.settings import Settings
-from relay.web.access import check_bearer, token_of
+from relay.web.access import bearer
 from relay.web.asking import json_answer, services_of
 
 _RETRY_AFTER = "5"
@@ -57,7 +57,7 @@ async def metrics(request: Request) -> Response:
     """Prometheus text: what this process counted, and gauges just read from the store."""
     services = services_of(request)
     if not _is_open(services.settings):
-        check_bearer(request.scope["headers"], token_of(services.settings))
+        await bearer(request.scope["headers"], services)
     page = services.telemetry.render(await _gauges(services))
     return Response(page, media_type=telemetry.CONTENT_TYPE, headers={"cache-control": "no-store"})
 

@@ -48,6 +48,7 @@ class Kind:
 # What only HTTP knows; the rest of the relay has no error for it.
 UNAUTHORIZED = Kind(401, "unauthorized", "The token is missing or wrong")
 CLOSED = Kind(403, "closed", "Closed until a token is set")
+FORBIDDEN = Kind(403, "role", "Not for this role")
 BAD_QUERY = Kind(400, "query", "The query cannot be read")
 BAD_BODY = Kind(422, "body", "The body does not fit")
 TOO_SLOW = Kind(408, "too-slow", "The body took too long")

@@ -310,7 +310,7 @@ async def test_a_dead_delivery_is_sent_again(bench: Bench) -> None:
     body = shown(await bench.post(f"/deliveries/{event}/hours/retry"), "Delivery")
     assert (body["state"], body["round"], body["attempts"]) == ("waiting", 2, 0)
     assert body["idempotency_key"] == idempotency_key(event, "hours")
-    assert body["reason"] == "retried by api"
+    assert body["reason"] == "retried by admin-token"
     assert await bench.settled("hours", DeliveryState.DELIVERED) == [event]
 
 
@@ -396,12 +396,12 @@ async def test_a_plan_is_made_shown_and_run_once(bench: Bench) -> None:
     made = await bench.post("/replay/plans", {"target": "hours", "since": "2h", "reason": "outage"})
     plan = shown(made, "Plan", status=201)
     assert made.headers["location"] == f"/api/v1/replay/plans/{plan['id']}"
-    assert (plan["total"], plan["by"], plan["states"]) == (1, "api", ["dead"])
+    assert (plan["total"], plan["by"], plan["states"]) == (1, "admin-token", ["dead"])
     assert plan["samples"][0]["event"] == event
     status = shown(await bench.get(f"/replay/plans/{plan['id']}"), "Plan")
     assert (status["state"], status["counts"][0]["count"]) == ("planned", 1)
     run = shown(await bench.post(f"/replay/plans/{plan['id']}/run", {"rate": 20}), "Plan", status=202)
-    assert (run["state"], run["rate"], run["started_by"]) == ("running", 20, "api")
+    assert (run["state"], run["rate"], run["started_by"]) == ("running", 20, "admin-token")
     assert await _job(bench) == (jobs.REPLAY, [plan["id"]])
     problem(await bench.post(f"/replay/plans/{plan['id']}/run"), 409, "refused")
     assert [one["id"] for one in shown(await bench.get("/replay/plans"), "Plans")["plans"]] == [plan["id"]]
@@ -417,7 +417,7 @@ async def test_a_plan_is_paused_resumed_and_cancelled(bench: Bench) -> None:
     problem(await bench.post(f"{plan}/pause"), 409, "refused")
     await bench.post(f"{plan}/run")
     paused = shown(await bench.post(f"{plan}/pause", {"reason": "month end"}), "Plan", status=202)
-    assert (paused["state"], paused["paused_by"], paused["paused_why"]) == ("paused", "api", "month end")
+    assert (paused["state"], paused["paused_by"], paused["paused_why"]) == ("paused", "admin-token", "month end")
     assert shown(await bench.post(f"{plan}/resume"), "Plan", status=202)["state"] == "running"
     cancelled = shown(await bench.post(f"{plan}/cancel", {"reason": "wrong month"}), "Plan", status=202)
     assert (cancelled["state"], cancelled["cancelled_why"]) == ("cancelling", "wrong month")
@@ -433,7 +433,7 @@ async def test_a_parked_delivery_is_cancelled_with_a_reason(bench: Bench) -> Non
     await bench.settled("hours", DeliveryState.PARKED, reason="no answer came")
     problem(await bench.post(f"/deliveries/{event}/hours/cancel"), 422, "body")
     ended = shown(await bench.post(f"/deliveries/{event}/hours/cancel", {"reason": "they have it"}), "Delivery")
-    assert (ended["state"], ended["reason"]) == ("cancelled", "cancelled by api: they have it")
+    assert (ended["state"], ended["reason"]) == ("cancelled", "cancelled by admin-token: they have it")
     problem(await bench.post(f"/deliveries/{event}/hours/cancel", {"reason": "again"}), 409, "refused")
 
 
@@ -486,7 +486,7 @@ async def test_what_only_a_worker_can_do_is_done_by_one(bench: Bench, path: str,
 
     async def work(answer: dict[str, Any]) -> None:
         function, args = await _job(bench)
-        assert (function, args[1:]) == (jobs.ERRAND, [kind, name, "api"])
+        assert (function, args[1:]) == (jobs.ERRAND, [kind, name, "admin-token"])
         await command(bench.services.store.client, "RPUSH", bench.services.keys.errand(args[0]), json.dumps(answer))
 
     answer, _ = await asyncio.gather(bench.post(path), work({"ok": True, "status": 204}))

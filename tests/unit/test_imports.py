@@ -39,7 +39,7 @@ SPINE = (
     *("alerts", "erase", "retention"),
 )
 # What the store answers and is asked with: plain records, without the store itself.
-STORE_RECORDS = ("store.audit", "store.reading", "store.reporting", "store.shelf")
+STORE_RECORDS = ("store.audit", "store.reading", "store.reporting", "store.series", "store.sessions", "store.shelf")
 
 ROOMS: dict[str, Room] = {
     "__init__": Room(pure=True),
@@ -81,14 +81,14 @@ ROOMS: dict[str, Room] = {
     "desk": Room(ours=(*LEAVES, *EDGES, "pipeline"), theirs=("pydantic_core",)),
     "retention": Room(ours=(*LEAVES, *EDGES, "pipeline")),
     "erase": Room(ours=(*LEAVES, *EDGES, "pipeline", "composing"), theirs=("pydantic_core", "redis")),
-    "errands": Room(ours=(*LEAVES, *EDGES, "composing", "erase"), theirs=("pydantic_core",)),
+    "errands": Room(ours=(*LEAVES, *EDGES, "composing", "consent", "erase"), theirs=("pydantic_core",)),
     # Wiring
     "keeping": Room(ours=(*LEAVES, *EDGES, *SPINE), theirs=("redis",)),
     "services": Room(ours=(*LEAVES, *EDGES, *SPINE, "keeping", "__version__"), theirs=("pydantic_core", "uvloop")),
     # Entrances: parse, one call, answer
     "web": Room(
         ours=(*LEAVES, "services", "consent", "report", "__version__", *STORE_RECORDS),
-        theirs=("starlette", "pydantic", "pydantic_core"),
+        theirs=("starlette", "pydantic", "pydantic_core", "jinja2", "markupsafe", "argon2"),
     ),
     # What runs the application, and nothing of the application itself.
     "web.server": Room(ours=(*LEAVES, "services", "web", "__version__"), theirs=("uvicorn", "starlette")),

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from relay.errors import ConfigError
 from relay.settings import (
+    Access,
     Alerts,
     PayrollBody,
     PayrollHttpTarget,
@@ -55,6 +56,7 @@ ENVIRON = {
     "PAYROLL_KEY": "payroll-private-key",
     "PAYROLL_CA": "payroll-root",
     "HEARTBEAT_URL": "https://hc.example/secretping",
+    "ANNA_PASSWORD_HASH": "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0$QWxsb2Zvcg0KYW5kbm9uZQAA",
     "HEARTBEAT_FAIL_URL": "https://hc.example/secretping/fail",
     "REDIS_URL": "redis://:redispass@127.0.0.1:6379/0",
     "RELAY_ENCRYPTION_KEYS": KEY,
@@ -232,7 +234,7 @@ def test_all_faults_are_shown_at_once() -> None:
             "portals.q.id: is the id of portals.p too",
             "targets.sound.retry.timeout: must be below relay.shutdown_grace (10s), "
             "or a stopping worker would cut off what is on the wire",
-            "relay.bind: is not a loopback address: set RELAY_ADMIN_TOKEN, or bind 127.0.0.1",
+            "relay.bind: is not a loopback address: set RELAY_ADMIN_TOKEN or add a user, or bind 127.0.0.1",
         ]
     )
 
@@ -564,6 +566,8 @@ MODELS: dict[str, list[type[BaseModel]]] = {
     "rate": [Rate],
     "alerts": [Alerts],
     "retention": [Retention],
+    "access": [Access],
+    "users": [User],
 }
 # Of these the example shows how they look when they are set.
 SHOWN_WITH_VALUES = (
@@ -577,8 +581,8 @@ UNCOMMENTED = COMMENTED.sub(r"\1", EXAMPLE)
 def tables() -> dict[str, list[dict[str, Any]]]:
     """The tables of the example, with all that is commented out put in, by the section they belong to."""
     whole = tomllib.loads(UNCOMMENTED)
-    found: dict[str, list[dict[str, Any]]] = {name: [whole[name]] for name in ("relay", "store", "alerts", "retention")}
-    for section in ("sources", "portals", "targets"):
+    found: dict[str, list[dict[str, Any]]] = {name: [whole[name]] for name in ("relay", "store", "alerts", "retention", "access")}
+    for section in ("sources", "portals", "targets", "users"):
         found[section] = list(whole[section].values())
     for name in ("retry", "rate", "breaker", "body", "tls"):
         found[name] = [table[name] for table in found["targets"] if name in table]
