@@ -20,7 +20,7 @@ async def run(folder: Path, *, quick: bool) -> list[Row]:
             await crashes.round(kill_of(chance, victims, delay=0.2, events=events), events=events)
         figures = await crashes.judge()
     held = [at for one in figures.rounds for at in one.recovery]
-    stores = [one.store_again for one in figures.rounds if one.victims == ("store",) and one.store_again is not None]
+    stores = [one.store_again for one in figures.rounds if one.store_again is not None]
     in_flight = sum(one.in_flight for one in figures.rounds)
     return [
         at_most(f"held by killed workers ({len(held)}): delivered after, median", statistics.median(held), "s", MEDIAN),

@@ -17,11 +17,14 @@ from relay.consent import link
 from relay.erase import Erasures, Order
 from relay.errors import NotFoundError, RefusedError, RelayError, Unrenderable
 from relay.planday.enrich import Planday
+from relay.planday.ports import Cipher
 from relay.settings import Settings
 from relay.store.audit import Audit
+from relay.store.cipher import Seal, sealed
 from relay.store.client import command, connect
 from relay.store.keys import Keys
 from relay.store.reading import Reading
+from relay.store.rotation import SigningSecrets
 from relay.store.store import Store
 from relay.targets import Preview, Sending, Target
 
@@ -32,7 +35,7 @@ PATIENCE = 25.0
 
 @dataclass(slots=True, kw_only=True)
 class Errands:
-    """Asks for errands and runs them; `targets` and `planday` are there in a worker only."""
+    """Asks for errands and runs them; `targets`, `planday` and `signing` are there in a worker only."""
 
     settings: Settings
     url: str
@@ -43,15 +46,22 @@ class Errands:
     clock: Callable[[], float]
     audit: Audit
     erasures: Erasures
+    cipher: Cipher
     planday: Planday | None = None
     targets: Mapping[str, Target] = field(default_factory=dict)
+    signing: SigningSecrets | None = None
 
     async def ask(self, kind: str, name: str, *, by: str, secret: str | None = None) -> dict[str, Any]:
         """Have a worker test a target, check or connect a portal; raises RefusedError when none answers in time.
 
-        `secret` goes beside the job, for a minute and one reader.
+        `secret` goes beside the job, for a minute and one reader; a portal's token goes encrypted. The secret in the
+        answer to a rotation comes closed with a key that only this call has. So neither stands readable in the store.
         """
-        errand = secrets.token_hex(8)
+        errand, seal = secrets.token_hex(8), Seal() if kind == "rotate" else None
+        if seal is not None:
+            secret = seal.public
+        if kind == "token" and secret is not None:
+            secret = self.cipher.encrypt(secret)
         if secret is not None:
             await command(self.store.client, "SET", f"{self.keys.errand(errand)}:in", secret, "EX", _LIFE)
         await jobs.enqueue(self.arq, self.jobs, jobs.ERRAND, errand, kind, name, by)
@@ -62,7 +72,10 @@ class Errands:
             await client.aclose()
         if answer is None:
             raise RefusedError(f"no worker answered within {PATIENCE:g} s: is one running? Nothing was changed")
-        return dict(pydantic_core.from_json(answer[1]))
+        told = dict(pydantic_core.from_json(answer[1]))
+        if seal is not None and (closed := told.get("secret")):
+            told["secret"] = seal.open(closed)
+        return told
 
     async def run(self, errand: str, kind: str, name: str, by: str) -> None:
         """Do an errand and leave its answer for whoever waits."""
@@ -74,7 +87,11 @@ class Errands:
                     redirect_uri, _, code = (await self._handed(errand)).partition("\n")
                     answer = await self.connect_portal(name, code, redirect_uri=redirect_uri, by=by)
                 case "token":
-                    await self.set_token(name, await self._handed(errand), by=by)
+                    handed = await self._handed(errand)
+                    token = self.cipher.decrypt(handed) if handed else None
+                    if token is None:
+                        raise RefusedError("the token came too late to a worker, or this process has other keys")
+                    await self.set_token(name, token, by=by)
                     answer = {"ok": True, "portal": name}
                 case "link":
                     redirect_uri, _, state = (await self._handed(errand)).partition("\n")
@@ -83,6 +100,9 @@ class Errands:
                 case "preview":
                     target, _, what = name.partition(" ")
                     answer = await self.preview(target, what, by=by)
+                case "rotate":
+                    target, _, action = name.partition(" ")
+                    answer = await self.rotate_secret(target, action, by=by, reader=await self._handed(errand))
                 case "erase":
                     answer = await self.erase(name, pydantic_core.from_json(await self._handed(errand) or "{}"), by=by)
                 case _:
@@ -140,6 +160,35 @@ class Errands:
             },
             "answer": {"headers": dict(result.response_headers), "excerpt": result.excerpt},
         }
+
+    async def rotate_secret(self, name: str, action: str, *, by: str, reader: str | None = None) -> dict[str, Any]:
+        """Begin, finish or abort the rotation of a target's signing secret; only the beginning answers with a secret.
+
+        `reader` is the public half of the seal that the secret is closed with, None where it stays in this process.
+        Raises NotFoundError, and RefusedError where that cannot be done now.
+        """
+        target = self._target(name)
+        if self.signing is None or target.kind != "webhook":
+            raise RefusedError(
+                f"{name} is of type {target.kind}: only what a webhook target gets is signed by a secret"
+            )
+        if action == "begin" and reader == "":
+            raise RefusedError("the request came too late to a worker: ask again. Nothing was changed")
+        secret: str | None = None
+        match action:
+            case "begin":
+                secret = await self.signing.begin(name, by=by)
+                state = "under way"
+            case "finish":
+                await self.signing.finish(name)
+                state = "finished"
+            case _:
+                await self.signing.abort(name)
+                state = "aborted"
+        act = "targets.rotate-secret" if action == "begin" else f"targets.rotate-secret --{action}"
+        await self._note(act, name, by=by, result=state)
+        closed = sealed(secret, reader) if secret and reader else secret
+        return {"ok": True, "target": name, "action": action, "state": state, "secret": closed}
 
     async def preview(self, name: str, what: str, *, by: str) -> dict[str, Any]:
         """What would be sent of an event, or of "sample:TYPE", to one target now; nothing is sent.

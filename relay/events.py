@@ -370,7 +370,10 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRecord:
-    """One event as the store has it: the event, where it stands, and what enrichment and routing made of it."""
+    """One event as the store has it: the event, where it stands, and what enrichment and routing made of it.
+
+    `erased`: it was about a person who was erased, and nothing of it can be sent any more.
+    """
 
     event: Event
     state: EventState
@@ -382,3 +385,4 @@ class EventRecord:
     routing: Mapping[str, str] = field(default_factory=dict)
     targets: tuple[str, ...] = ()
     duplicate_of: str | None = None
+    erased: bool = False

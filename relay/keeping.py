@@ -32,7 +32,7 @@ def cipher_of(settings: Settings) -> FernetCipher:
     return FernetCipher.load_or_make(environment.data_dir)
 
 
-class _SharedCipher:
+class SharedCipher:
     """The cipher that all processes have; opened on first use, since most processes need none of it."""
 
     def __init__(self, settings: Settings) -> None:
@@ -43,7 +43,8 @@ class _SharedCipher:
         if self._settings.store.url is not None and self._settings.environment.encryption_keys is None:
             raise RefusedError(
                 "RELAY_ENCRYPTION_KEYS is not set here: with a Redis of your own it has to be the same for every "
-                "process that knows who was erased; set it as the workers have it. Nothing was changed"
+                "process that knows who was erased, and for every worker that signs by a secret of rotate-secret; set "
+                "it as the other processes have it. Nothing was changed"
             )
         return cipher_of(self._settings)
 
@@ -52,6 +53,12 @@ class _SharedCipher:
 
     def decrypt(self, stored: str) -> str | None:
         return self._opened.decrypt(stored)
+
+    def fingerprint(self, text: str) -> str:
+        return self._opened.fingerprint(text)
+
+    def matches(self, text: str, fingerprint: str) -> bool:
+        return self._opened.matches(text, fingerprint)
 
 
 class _Amounts:
@@ -86,7 +93,7 @@ class Keeping:
         outside: Outside,
     ) -> Keeping:
         """`client` may take its time; the store's own may be that of a receiver, whose senders wait."""
-        cipher = _SharedCipher(settings)
+        cipher = SharedCipher(settings)
         audit = Audit(client, keys)
         tombstones = Tombstones(client, keys, cipher, outside.clock)
         return cls(

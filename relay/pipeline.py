@@ -327,6 +327,7 @@ class Pipeline:
                         now=self._outside.clock(),
                         jitter=self._outside.chance(),
                         together=len(whole) if one in results else 1,
+                        speaks=one not in whole[1:],
                     ),
                     one,
                 )

@@ -65,14 +65,17 @@ def decide(
             return _again(attempt=attempt, policy=policy, now=now, retry_after=retry_after, jitter=jitter)
 
 
-def verdict(outcome: Outcome, *, status: int | None, sent: bool) -> Literal["good", "bad", ""]:
+def verdict(outcome: Outcome, *, status: int | None, sent: bool) -> Literal["good", "bad", "unsent", ""]:
     """What an attempt says of the target itself, for its breaker; "" where it says nothing.
 
-    Who refuses one event works; who asks to be sent less (429) is neither well nor broken. `sent`: a request was made.
+    Who refuses one event works; who asks to be sent less (429) is neither well nor broken. `sent`: a request was made;
+    "unsent" is what came to its end without one.
     """
     match outcome:
         case Outcome.DELIVERED | Outcome.REJECTED if status is not None:
             return "good"
+        case Outcome.DELIVERED | Outcome.REJECTED | Outcome.HELD if not sent:
+            return "unsent"
         case Outcome.UNKNOWN:
             return "bad"
         case Outcome.RETRY if sent and status != 429:

@@ -40,11 +40,12 @@ def settled_by(
     now: float,
     jitter: float,
     together: int = 1,
+    speaks: bool = True,
 ) -> Settled:
     """The record of an attempt that ran from `began` to `now` (seconds), and where its delivery and target stand.
 
     `together`: so many deliveries were sent by this one call. What is refused then may be the fault of another one, so
-    each is sent alone next.
+    each is sent alone next. `speaks`: what this one says of the target counts; of one call only one does.
     """
     alone = together > 1 and result.outcome is Outcome.REJECTED
     if alone:
@@ -61,6 +62,7 @@ def settled_by(
             dedupes=target.dedupes,
             jitter=jitter,
         )
+    verdict = retry.verdict(result.outcome, status=result.status, sent=bool(result.request_headers))
     slowed = result.retry_after is not None and result.status in _SLOWED_DOWN
     return Settled(
         id=claimed.id,
@@ -72,7 +74,7 @@ def settled_by(
         alone=alone,
         hold_until=now + min(result.retry_after or 0.0, retry.LONGEST_RETRY_AFTER) if slowed else None,
         pause=result.reason if result.outcome is Outcome.TARGET_BROKEN else None,
-        verdict=retry.verdict(result.outcome, status=result.status, sent=bool(result.request_headers)),
+        verdict=verdict if speaks else "",
         breaker=_breaker(target),
         attempt=Attempt(
             number=claimed.attempt,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relay.cli import exits, opened, out
+from relay.cli import exits, opened, out, rotating
 from relay.cli.doubts import doubts, finding
 from relay.cli.portals import checked
 from relay.cli.portals import finding as told_of
@@ -129,6 +129,10 @@ async def look(services: Services) -> tuple[list[dict[str, Any]], list[tuple[str
         finding("warning", f"targets.{name}", f"is paused ({one['paused']})", remedy=f"relay targets resume {name}")
         for name, one in live["targets"].items()
         if one["paused"] is not None
+    ]
+    found += [
+        finding("warning", f"targets.{name}", words, remedy=remedy)
+        for name, (words, remedy) in rotating.findings(await services.rotations()).items()
     ]
     gone = [name for name in await services.reading.known_targets() if name not in services.settings.targets]
     stats = await services.reading.stats(tuple(gone), now=services.clock())

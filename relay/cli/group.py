@@ -15,16 +15,9 @@ NOT_BUILT: Mapping[str, Mapping[str, str]] = {
     "": {
         "init": "copy config/relay.example.toml to config/relay.toml",
         "listen": "give a target the local address, with allow_http and allow_networks",
-        "tokens": "the API takes one token, RELAY_ADMIN_TOKEN",
-        "hash-password": "there are no users yet; the API takes RELAY_ADMIN_TOKEN",
         "reconcile": "`relay events list` and `relay replay plan`",
     },
     "events": {"tail": "`relay events list --since 5m`, or the log of `relay worker`"},
-    "targets": {"rotate-secret": "`signing_secret` takes the new and the old one (docs/targets.md)"},
-    "quarantine": {
-        "retry": "mend the sender and let it send again",
-        "drop": "the oldest is dropped when relay.quarantine_limit is reached",
-    },
 }
 
 

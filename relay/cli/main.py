@@ -16,6 +16,7 @@ from relay.cli import (
     deliveries,
     erase,
     events,
+    hashing,
     portals,
     quarantine,
     replay,
@@ -23,6 +24,7 @@ from relay.cli import (
     serving,
     stats,
     targets,
+    tokens,
     trigger,
 )
 from relay.cli.demo import command as demo
@@ -70,9 +72,11 @@ for name, group in (
     ("portals", portals),
     ("quarantine", quarantine),
     ("audit", audit),
+    ("tokens", tokens),
 ):
     app.add_typer(group.app, name=name)
 app.command()(alerts.alerts)
+app.command()(hashing.hash_password)
 app.command()(stats.stats)
 for command in (report.report, erase.erase, backup.backup, backup.restore):
     app.command()(command)

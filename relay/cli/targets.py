@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relay.cli import exits, opened, out
+from relay.cli import exits, opened, out, rotating
 from relay.cli.group import Commands
 
 if TYPE_CHECKING:
     from relay.services import Services
 
 app = typer.Typer(cls=Commands, help="Where events go, and how each target fares.", no_args_is_help=True)
+
+app.command("rotate-secret")(rotating.rotate_secret)
 
 Name = Annotated[str, typer.Argument(metavar="TARGET", help="The target's name.")]
 
@@ -33,7 +35,8 @@ def list_(as_json: out.AsJson = False) -> None:
     async def find(services: Services) -> list[dict[str, Any]]:
         targets = services.settings.targets
         stats = await services.reading.stats(tuple(targets), now=services.clock())
-        return [shapes.target(name, one, stats["targets"][name]) for name, one in targets.items()]
+        rotations = await services.rotations()
+        return [shapes.target(name, one, stats["targets"][name], rotations.get(name)) for name, one in targets.items()]
 
     rows = opened.ask(find)
     if as_json:
@@ -52,6 +55,9 @@ def list_(as_json: out.AsJson = False) -> None:
         ),
         empty="no targets are configured",
     )
+    for row in rows:
+        if told := rotating.told(row["name"], row["rotation"]):
+            out.say(told)
 
 
 @app.command("test")

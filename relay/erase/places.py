@@ -297,7 +297,7 @@ class Places:
         elif kind == "fx" or one.type in ("zset", "set"):
             await store.remove_member(one.key, one.type, one.place)
         elif one.key == "quarantine":
-            body = {**pydantic_core.from_json(one.text), "b": ""}
+            body = {**pydantic_core.from_json(one.text), "b": "", "all": False}
             left = needles.masked(pydantic_core.to_json(body))
             self.cleared["quarantined"] += await store.swap(
                 "list", one.key, one.place, one.text, left, now=self._clock()

@@ -6,7 +6,6 @@ Everything here is total: whatever the envelope holds, there is an answer, so th
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -42,10 +41,10 @@ _TECHNICAL = frozenset({"dateTimeModified", "dateTimeCreated", "dateTimeDeleted"
 _OPEN = "Open"
 _NONE_READ = "Details could not be read from Planday."
 _SOME_READ = "Some details could not be read from Planday."
-# Text that can turn the reading direction around or hide; joiners that emoji are made of stay.
-_HIDING = frozenset("\u00ad\u061c\u200b\u200e\u200f\u2060\ufeff") | {
-    chr(code) for start, end in ((0x202A, 0x202E), (0x2066, 0x2069)) for code in range(start, end + 1)
-}
+# What turns the reading direction around or hides, and halves of characters; joiners that emoji are made of stay.
+_HIDING = re.compile("[\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff]")
+# Control characters, and what separates lines and paragraphs.
+_BREAKING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -122,7 +121,7 @@ def clean(value: Any, limit: int = LONGEST_VALUE) -> str:
         return ""  # no id is that long, and Python refuses to write out the longest
     text = str(value)[: limit * 4]
     if not text.isascii() or not text.isprintable():
-        text = "".join(map(_shown, text))
+        text = _BREAKING.sub(" ", _HIDING.sub("", text))
     text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
@@ -141,12 +140,6 @@ def plain(value: Any, depth: int = 0) -> Any:
         if isinstance(value, list | tuple):
             return [plain(inner, depth + 1) for inner in value]
     return ""
-
-
-def _shown(character: str) -> str:
-    if character in _HIDING or unicodedata.category(character) == "Cs":
-        return ""
-    return " " if unicodedata.category(character) in ("Cc", "Zl", "Zp") else character
 
 
 def _record(envelope: Mapping[str, Any]) -> Mapping[str, Any]:

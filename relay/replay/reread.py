@@ -22,6 +22,7 @@ from relay.store.reading import Reading
 
 # Why an item is not sent after all; the words for people stand in cli/replay.py.
 GONE_IN_PLANDAY, NOT_READABLE, NOT_WANTED, GONE = "gone_in_planday", "not_readable", "not_wanted", "gone"
+ERASED = "erased"
 _NEVER_SENT = ("missing", "unrouted")
 
 
@@ -60,10 +61,14 @@ class Rereading:
             record = await self._reading.event(event)
         except NotFoundError:
             return Read(GONE)
+        if record.erased:
+            return Read(ERASED)
         if not can_be_read(record.event.entity, record.event.type):
             return Read(NOT_READABLE)
         now = self._outside.clock()
         enrichment = await self._planday.enrich(record.event, now=now, not_before=now, reread=True, priority=REPAIR)
+        if enrichment.erased:  # whoever the record is of by now
+            return Read(ERASED)
         if enrichment.object is None:
             return Read(GONE_IN_PLANDAY if "object: gone" in enrichment.missing else NOT_READABLE)
         envelope = envelope_of(record.event, enrichment, sequence=record.sequence)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from relay.alerts.incidents import Incident
 from relay.erase import Order
+from relay.quarantine import Reread
 from relay.replay import PlanRequest
 from relay.services.opening import loop_factory, open_services, store_url
 from relay.services.services import Services
 from relay.store.paging import Page
 from relay.store.reading import DeliveryFilter, DeliveryRow, EventFilter
+from relay.store.rotation import Rotation
 from relay.store.shelf import Quarantined
 from relay.store.work import Accepted
 
@@ -23,6 +25,8 @@ __all__ = [
     "Page",
     "PlanRequest",
     "Quarantined",
+    "Reread",
+    "Rotation",
     "Services",
     "loop_factory",
     "open_services",

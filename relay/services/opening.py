@@ -13,8 +13,9 @@ from relay.desk import Desk
 from relay.errands import Errands
 from relay.errors import StoreUnfit
 from relay.fields import Keep
-from relay.keeping import Keeping
+from relay.keeping import Keeping, SharedCipher
 from relay.pipeline import Intake, Outside
+from relay.quarantine import Quarantine
 from relay.replay import Replays
 from relay.report import Reports
 from relay.services.services import Services
@@ -88,6 +89,7 @@ async def open_services(
         )
         reading, shared = Reading(client, keys), SharedState(client, keys)
         keeping = Keeping.of(settings, client=client, store=store, keys=keys, shared=shared, outside=outside)
+        intake = Intake(store, outside)
         services = Services(
             settings=settings,
             url=url,
@@ -97,7 +99,10 @@ async def open_services(
             reading=reading,
             shelf=shelf,
             shared=shared,
-            intake=Intake(store, outside),
+            intake=intake,
+            quarantine=Quarantine(
+                shelf=shelf, intake=intake, sources=settings.sources, audit=keeping.audit, outside=outside
+            ),
             replays=Replays(
                 plans=Plans(client, keys),
                 reading=reading,
@@ -124,6 +129,7 @@ async def open_services(
                 clock=outside.clock,
                 audit=keeping.audit,
                 erasures=keeping.erasures,
+                cipher=SharedCipher(settings),
             ),
             telemetry=told,
             outside=outside,

@@ -21,6 +21,7 @@ from relay.pipeline import Intake, Outside, Pipeline
 from relay.planday.enrich import Planday
 from relay.planday.limits import CLIENT_POLICY, PORTAL_POLICY
 from relay.planday.tokens import Authorisation, authorisation
+from relay.quarantine import Quarantine
 from relay.replay import Replays, Runner
 from relay.report import Reports
 from relay.settings import Settings
@@ -29,6 +30,7 @@ from relay.store.alerts import AlertStore
 from relay.store.feeds import FeedStore
 from relay.store.keys import Keys
 from relay.store.reading import Reading
+from relay.store.rotation import Rotation, rotations
 from relay.store.series import Series
 from relay.store.sessions import ApiTokens, Sessions, Throttle
 from relay.store.shared import SharedState
@@ -49,6 +51,7 @@ class Services:
     store: Store
     reading: Reading
     shelf: Shelf
+    quarantine: Quarantine
     shared: SharedState
     intake: Intake
     replays: Replays
@@ -153,6 +156,10 @@ class Services:
             rows = [{"window": span, "limit": most, "left": left} for of, span, most, left in windows if of == "portal"]
             found[name] = {"windows": rows, "spent": dict(await self.shared.spent(portal=scope, now=now))}
         return found
+
+    async def rotations(self) -> dict[str, Rotation]:
+        """What `rotate-secret` made for configured targets and is in force. Asks the store only."""
+        return await rotations(self.reading.client, self.keys, self.settings.targets)
 
     async def portal_states(self) -> dict[str, Authorisation]:
         """Each configured portal's authorisation as it is recorded: `ok`, `lost` or `untried`. Asks the store only."""

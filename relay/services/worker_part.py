@@ -11,7 +11,7 @@ from relay.alerts.watch import Watch
 from relay.feed.runner import Feeds
 from relay.fields import Keep
 from relay.http import AddressPolicy, OutgoingTransport
-from relay.keeping import cipher_of
+from relay.keeping import SharedCipher, cipher_of
 from relay.messages import Messages
 from relay.pipeline import Line, Pipeline
 from relay.planday.enrich import Planday
@@ -19,8 +19,10 @@ from relay.planday.wire import PlandayCalled
 from relay.replay import Rereading, Runner
 from relay.routing import Router
 from relay.services.services import Services, alert_store, feed_store
+from relay.settings import WebhookTarget
 from relay.store.ledger import Ledger
 from relay.store.plans import Plans
+from relay.store.rotation import SigningSecrets
 from relay.store.work import Lane
 from relay.targets import build_all
 
@@ -63,7 +65,21 @@ async def add_worker_part(services: Services, stack: AsyncExitStack) -> None:
     settings = services.settings
     messages = Messages(settings.relay.templates)
     ledger = Ledger(services.store.client, services.keys, cipher=cipher_of(settings))
-    targets = build_all(settings.targets, messages=messages, public_url=settings.relay.public_url, ledger=ledger)
+    signing = services.errands.signing = SigningSecrets(
+        services.store.client,
+        services.keys,
+        cipher=SharedCipher(settings),
+        configured={
+            name: tuple(secret.reveal() for secret in one.signing_secret)
+            for name, one in settings.targets.items()
+            if isinstance(one, WebhookTarget)
+        },
+        clock=services.clock,
+    )
+    await signing.open()
+    targets = build_all(
+        settings.targets, messages=messages, public_url=settings.relay.public_url, ledger=ledger, signing=signing
+    )
     for target in targets.values():
         stack.push_async_callback(target.aclose)
     keep = Keep([target.fields for target in targets.values()])

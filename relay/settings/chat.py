@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from functools import cached_property
+from functools import cache
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from relay.settings import quiet
 from relay.settings.base import Section, as_list
+from relay.settings.quiet import Span, read, until, whole_week
 from relay.settings.target import BaseTarget, Rate, patterns
 from relay.settings.values import Address, Duration, Secret, Text, within
 
@@ -63,7 +63,7 @@ class ChatTarget(BaseTarget):
     @field_validator("quiet")
     @classmethod
     def _quiet(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if quiet.whole_week(map(quiet.read, value)):
+        if whole_week(_spans(value)):
             raise ValueError("leaves no minute of the week in which anything could be sent")
         return value
 
@@ -85,13 +85,9 @@ class ChatTarget(BaseTarget):
     def _urgent(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return patterns(value)
 
-    @cached_property
-    def _quiet_spans(self) -> tuple[quiet.Span, ...]:
-        return tuple(map(quiet.read, self.quiet))
-
     def quiet_until(self, now: float) -> float:
         """The end of the quiet hours that `now` (Unix seconds) lies in, or `now`."""
-        return quiet.until(self._quiet_spans, ZoneInfo(self.zone), now) if self.zone and self.quiet else now
+        return until(_spans(self.quiet), ZoneInfo(self.zone), now) if self.zone and self.quiet else now
 
     @staticmethod
     def default_fields() -> tuple[str, ...]:
@@ -117,7 +113,7 @@ class SlackAppTarget(ChatTarget):
 
     type: Literal["slack-app"]
     """The kind of target."""
-    url: Address = Field(default="https://slack.com/api", validate_default=True)  # type: ignore[assignment]
+    url: Address = Field(default="https://slack.com/api", validate_default=True)
     """Where Slack's methods are; another one only for GovSlack."""
     token: Secret
     """The bot's token (`xoxb-...`), with the scope `chat:write`."""
@@ -211,6 +207,11 @@ class EmailTarget(ChatTarget):
         """The server as an address that may be shown."""
         scheme = "smtps" if self.tls == "tls" else "smtp"
         return Text("(made of server and port)", value=f"{scheme}://{self.server}:{self.port}")
+
+
+@cache
+def _spans(texts: tuple[str, ...]) -> tuple[Span, ...]:
+    return tuple(map(read, texts))
 
 
 def _mail(value: str) -> str:

@@ -22,7 +22,7 @@ _DAY_MINUTES = 24 * 60
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """From `start` to `end` (minutes of the day), past midnight if `end` is not later; `days` are those it begins on."""
+    """From `start` to `end` (minutes of the day), past midnight if `end` is not later; `days` are those it begins."""
 
     days: frozenset[int]
     start: int

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, GetJsonSchemaHandler, field_validator
+from pydantic_core import CoreSchema
 
 from relay.settings.base import Section
-from relay.settings.values import Duration, Network, Text, within
+from relay.settings.values import Duration, Network, Secret, is_reference, within
 
 _ARGON2ID = re.compile(
     r"\$argon2id\$v=19\$m=[0-9]{1,8},t=[0-9]{1,3},p=[0-9]{1,2}\$[A-Za-z0-9+/]{8,}\$[A-Za-z0-9+/]{16,}"
 )
+_NO_HASH = "is no Argon2id hash: make one with `relay hash-password`"
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 
 
@@ -31,22 +33,26 @@ class UserRole(StrEnum):
         return order.index(self) >= order.index(least)
 
 
-class PasswordHash(Text):
+class PasswordHash(Secret):
     """An Argon2id hash as `relay hash-password` prints it, written out or by reference; it is never shown."""
 
     @classmethod
-    def _validate(cls, value: object) -> PasswordHash:
-        made = super()._validate(value)
-        if made.resolved and (problem := made._problem(made.reveal())):
-            raise ValueError(problem)
-        return cls(made.reference, value=made.reveal() if made.resolved else None)
+    def __get_pydantic_json_schema__(cls, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": "string", "examples": ["env:ANNA_PASSWORD_HASH", "$argon2id$..."]}
+
+    @classmethod
+    def _validate(cls, value: Any) -> PasswordHash:
+        if isinstance(value, PasswordHash):
+            return value
+        if isinstance(value, str) and is_reference(value):
+            return cls(value)
+        if not isinstance(value, str) or not _ARGON2ID.fullmatch(value):
+            # What stands there is most likely the password itself, so it is not repeated.
+            raise ValueError(_NO_HASH)
+        return cls("(written in the file)", value=value)
 
     def _problem(self, value: str) -> str | None:
-        return None if _ARGON2ID.fullmatch(value) else "is no Argon2id hash: make one with `relay hash-password`"
-
-    def shown(self) -> str:
-        """Where it comes from; a hash can be guessed at, so that it is shown to nobody."""
-        return super(Text, self).shown()
+        return None if _ARGON2ID.fullmatch(value) else _NO_HASH
 
 
 class User(Section):

@@ -127,14 +127,14 @@ class Choosing:
         return [None if raw is None else Body.read(raw).envelope for raw in bodies]
 
     async def high_marks(self, asked: Sequence[tuple[str, str]]) -> list[int]:
-        """Per (lane, target) the newest sequence that was delivered, 0 for none."""
+        """Per (lane, target) the newest sequence of which the target has the state, or may have it; 0 for none."""
         if not asked:
             return []
         with translated():
             pipe = self.client.pipeline(transaction=False)
             for lane, target in asked:
-                pipe.hget(self.keys.entity(lane), f"hi:{target}")
-            return [int(high or 0) for high in await pipe.execute()]
+                pipe.hmget(self.keys.entity(lane), [f"hi:{target}", f"ho:{target}"])
+            return [max(int(high or 0), int(read or 0)) for high, read in await pipe.execute()]
 
     async def types_of(self, events: Sequence[str]) -> list[str]:
         """The types of events, "" for one that is gone."""

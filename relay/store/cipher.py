@@ -1,4 +1,7 @@
-"""Encrypts what is kept of Planday's tokens: Fernet with several keys, so that keys can be exchanged."""
+"""Encrypts what is kept of tokens and secrets: Fernet with several keys, so that keys can be exchanged.
+
+A seal is for what is only passed on: one process closes it so that nobody but the process that asked can open it.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from relay.errors import ConfigError, Fault
 
@@ -74,6 +80,42 @@ class FernetCipher:
     def matches(self, text: str, fingerprint: str) -> bool:
         """Whether any key of ours gives this fingerprint."""
         return any(hmac.compare_digest(_print(key, text), fingerprint) for key in self._prints)
+
+
+class Seal:
+    """A key pair for one question; its private half never leaves the process that asks."""
+
+    def __init__(self) -> None:
+        self._own = X25519PrivateKey.generate()
+
+    @property
+    def public(self) -> str:
+        """What whoever answers closes the answer with."""
+        return _encoded(self._own.public_key())
+
+    def open(self, closed: str) -> str:
+        """What was closed by `sealed` for this seal. Raises ValueError for anything else."""
+        other, _, box = closed.partition(".")
+        try:
+            return _shared(self._own, other).decrypt(box.encode()).decode()
+        except InvalidToken:
+            raise ValueError("this was closed for somebody else") from None
+
+
+def sealed(text: str, public: str) -> str:
+    """A text that only the seal with this public half opens. Raises ValueError for what is no public half."""
+    own = X25519PrivateKey.generate()
+    return f"{_encoded(own.public_key())}.{_shared(own, public).encrypt(text.encode()).decode()}"
+
+
+def _shared(own: X25519PrivateKey, other: str) -> Fernet:
+    secret = own.exchange(X25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(other)))
+    key = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"planday-relay seal").derive(secret)
+    return Fernet(base64.urlsafe_b64encode(key))
+
+
+def _encoded(key: X25519PublicKey) -> str:
+    return base64.urlsafe_b64encode(key.public_bytes_raw()).decode()
 
 
 def _print(key: bytes, text: str) -> str:

@@ -170,8 +170,8 @@ class Following:
 
     async def _progress(self, ids: Sequence[str]) -> None:
         """What became of these since they were looked at last."""
-        await self._handled([id_ for id_ in ids if self._open[id_].record.state is EventState.ACCEPTED])
-        routed = [one for id_ in ids if (one := self._open.get(id_)) and one.record.state is EventState.ROUTED]
+        await self._handled([id_ for id_ in ids if not self._open[id_].handled])
+        routed = [one for id_ in ids if (one := self._open.get(id_)) and one.handled]
         marks = await self._marks(routed)
         moved = [one for one in routed if any(_news(one.marks, marks[one.record.event.id]))]
         found: list[Happening] = []
@@ -205,7 +205,7 @@ class Following:
                 del self._open[id_]
 
     def _tell_handled(self, followed: _Followed, record: EventRecord) -> None:
-        followed.record = record
+        followed.record, followed.handled = record, True
         if self._target is not None:
             if self._target not in record.targets:
                 return

@@ -116,6 +116,10 @@ class Keys:
         """Hash: a target's pause (by whom, why, since), its hold (ms) after a Retry-After, and its breaker."""
         return f"{self.prefix}t:{target}"
 
+    def signing(self, target: str) -> str:
+        """String (JSON): the signing secrets that rotate-secret made for a target, encrypted."""
+        return f"{self.prefix}sig:{target}"
+
     def rate(self, limiter: str) -> str:
         """String: theoretical arrival time in ms of one limiter (GCRA). Expires by itself."""
         return f"{self.prefix}rate:{limiter}"
@@ -270,6 +274,12 @@ class Keys:
     def seen_workers(self) -> str:
         """Hash: worker incarnation -> when it was first seen alive, in ms."""
         return f"{self.prefix}alerts:workers"
+
+    # What chat targets have ----------------------------------------------------------------------
+
+    def thread(self, target: str, record: str) -> str:
+        """String: the message that began what a target was told of a record, by a hash of its name. Expires."""
+        return f"{self.prefix}th:{target}:{record}"
 
     # What payroll targets have -------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from relay.store.store import ms
 
 Row = TypeVar("Row")
 
-_LOOKED_AT_PER_PAGE = 2000
+_LOOKED_AT_PER_PAGE = 1200
 _STEP = 200
 
 

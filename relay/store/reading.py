@@ -333,6 +333,7 @@ def _event_record(raw: Mapping[bytes, bytes], body: Body) -> EventRecord:
         routing=pydantic_core.from_json(body.refusals) if body.refusals else {},
         targets=tuple(text(b"tg").split()),
         duplicate_of=text(b"dup") or None,
+        erased=b"er" in raw,
     )
 
 

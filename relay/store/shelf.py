@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import pydantic_core
@@ -17,7 +18,10 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quarantined:
-    """A body that was signed by a source but could not be read. Times in seconds."""
+    """A body that was signed by a source but could not be read. Times in seconds.
+
+    `webhook_id` is that header, which may stand in for an id. `whole`: `body` is, byte for byte, what was sent.
+    """
 
     id: str
     source: str
@@ -25,6 +29,8 @@ class Quarantined:
     reason: str
     content_type: str
     body: str
+    webhook_id: str | None = None
+    whole: bool = True
 
     def to_json(self) -> bytes:
         return pydantic_core.to_json(
@@ -35,6 +41,8 @@ class Quarantined:
                 "r": self.reason,
                 "ct": self.content_type,
                 "b": self.body,
+                "wid": self.webhook_id,
+                "all": self.whole,
             }
         )
 
@@ -48,6 +56,8 @@ class Quarantined:
             reason=body["r"],
             content_type=body["ct"],
             body=body["b"],
+            webhook_id=body.get("wid"),
+            whole=body.get("all", True),
         )
 
 
@@ -80,6 +90,18 @@ class Shelf:
             if one.id == id_:
                 return one
         raise NotFoundError(f"there is no {id_} in the quarantine; the oldest are dropped when it is full")
+
+    async def unshelve(self, ids: Collection[str]) -> int:
+        """Take bodies out of the quarantine; how many were still there."""
+        if not ids:
+            return 0
+        raw = await command(self._client, "LRANGE", self._keys.quarantine, 0, -1)
+        with translated():
+            pipe = self._client.pipeline(transaction=True)
+            for one in raw:
+                if Quarantined.from_json(one).id in ids:
+                    pipe.lrem(self._keys.quarantine, 1, one)
+            return sum(await pipe.execute())
 
     # Format --------------------------------------------------------------------------------------
 

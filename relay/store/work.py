@@ -51,7 +51,7 @@ class BreakerPolicy:
 
 
 NO_BREAKER = BreakerPolicy(failures=1_000_000_000, sample=1_000_000_000, share=1.0, span=60.0, wait=1.0, longest=1.0)
-Verdict = Literal["good", "bad", ""]
+Verdict = Literal["good", "bad", "unsent", ""]
 Kept = Literal["lost", "kept", "opened", "closed"]
 """What became of a settled attempt: `lost` to another worker, or kept, and what the target's breaker did with it."""
 

@@ -27,6 +27,7 @@ from relay.settings import EmailTarget, PayrollHttpTarget, SlackAppTarget, Slack
 from relay.targets import answers, masking
 from relay.targets.answers import Verdict
 from relay.targets.ledger import Ledger
+from relay.targets.rotation import SigningSecrets
 from relay.targets.threads import Threads
 
 USER_AGENT = f"planday-relay/{__version__}"
@@ -87,12 +88,13 @@ class Preview:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Common:
-    """What all targets share: the templates, where people reach this relay, what payroll was sent, and the threads."""
+    """What all targets share: the templates, where people reach this relay, and what the store keeps for them."""
 
     messages: Messages
     public_url: str | None = None
     ledger: Ledger | None = None
     threads: Threads | None = None
+    signing: SigningSecrets | None = None
 
 
 class Transport(Protocol):
@@ -196,7 +198,7 @@ class Target(ABC):
         kept: Mapping[str, str],
         heard: Callable[[httpx.Response], None] = lambda response: None,
     ) -> Result:
-        """Send one request, whatever comes of it; `kept` is what may be kept of its headers, `heard` gets the answer."""
+        """Send one request, whatever comes of it. `kept` may be kept of its headers; `heard` gets the answer."""
         timeout = self.settings.retry.timeout
         try:
             response = await self.transport.send(

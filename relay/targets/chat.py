@@ -9,7 +9,6 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar
 from urllib.parse import quote
 
 import httpx
@@ -32,7 +31,6 @@ class Chat(Target):
     """A target that people read."""
 
     settings: ChatSettings
-    escape: ClassVar[Escape]
 
     def __init__(
         self, name: str, settings: ChatSettings, *, common: Common, transport: Transport | None = None
@@ -45,12 +43,17 @@ class Chat(Target):
         self._public_url = (common.public_url or "").rstrip("/")
         super().__init__(name, settings, common=common, transport=transport)
 
+    @staticmethod
     @abstractmethod
-    def single(self, message: Message, *, small: Sequence[str], link: str) -> bytes:
+    def escape(text: str) -> str:
+        """A value of an event as it stands in a template's text, so that nothing in it can act."""
+
+    @abstractmethod
+    def single(self, message: Message, sendings: Sequence[Sending], *, small: Sequence[str], link: str) -> bytes:
         """The body of a message about one event. `small` is small print of ours; `link` leads to it, or is empty."""
 
     @abstractmethod
-    def several(self, digest: Digest, *, small: Sequence[str], link: str) -> bytes:
+    def several(self, digest: Digest, sendings: Sequence[Sending], *, small: Sequence[str], link: str) -> bytes:
         """The body of a message about several events; every one of their lines is in it."""
 
     @property
@@ -66,7 +69,8 @@ class Chat(Target):
         return self.settings.quiet_until(max(end, now))
 
     def body(self, sending: Sending) -> bytes:
-        return self.single(self._message(sending, self.escape), small=_again([sending]), link=self._link(sending))
+        message = self._message(sending, self.escape)
+        return self.single(message, [sending], small=_again([sending]), link=self._link(sending))
 
     def preview(self, sending: Sending) -> Preview:
         message = self._message(sending, protect)
@@ -77,7 +81,7 @@ class Chat(Target):
         for sending in sendings:
             essentials(sending.envelope)
         digest = self.digest_of(sendings)
-        body = self.several(digest, small=_again(sendings), link=self._link(None))
+        body = self.several(digest, sendings, small=_again(sendings), link=self._link(None))
         headers = {"user-agent": USER_AGENT, **self.headers(sendings[0], body)}
         return httpx.Request(self.method, self.url, headers=headers, content=body)
 

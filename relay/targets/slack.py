@@ -59,10 +59,10 @@ class Slack(Chat):
         """Slack counts by webhook, so targets that share one share the rate. The address itself is the credential."""
         return "slack:" + hashlib.blake2b(str(self.url).encode(), digest_size=12).hexdigest()
 
-    def single(self, message: Message, *, small: Sequence[str], link: str) -> bytes:
+    def single(self, message: Message, sendings: Sequence[Sending], *, small: Sequence[str], link: str) -> bytes:
         return pydantic_core.to_json(blocks.payload(message, context=[*small, *blocks.linked(link, OPEN)]))
 
-    def several(self, digest: Digest, *, small: Sequence[str], link: str) -> bytes:
+    def several(self, digest: Digest, sendings: Sequence[Sending], *, small: Sequence[str], link: str) -> bytes:
         return pydantic_core.to_json(blocks.digest_payload(digest, context=[*small, *blocks.linked(link, OPEN)]))
 
     def headers(self, sending: Sending, body: bytes) -> dict[str, str]:

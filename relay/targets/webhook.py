@@ -10,12 +10,12 @@ from collections.abc import Iterable
 import httpx
 import pydantic_core
 
-from relay.errors import ConfigError, Fault, Unrenderable
+from relay.errors import ConfigError, Fault, RelayError, Unrenderable
 from relay.events import Outcome, idempotency_key
 from relay.settings import WebhookTarget
 from relay.signing import Signer
 from relay.targets.answers import Verdict
-from relay.targets.base import Common, Sending, Target, Transport
+from relay.targets.base import Common, Preview, Result, Sending, Target, Transport
 
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 ABORT_HEADER, ABORT = "webhook-delivery", "abort-message"
@@ -29,7 +29,8 @@ class Webhook(Target):
     def __init__(
         self, name: str, settings: WebhookTarget, *, common: Common, transport: Transport | None = None
     ) -> None:
-        self._secrets = tuple(secret.reveal() for secret in settings.signing_secret)
+        self._configured = self._secrets = tuple(secret.reveal() for secret in settings.signing_secret)
+        self._signing = common.signing
         try:
             self._signer = Signer(self._secrets)
         except ConfigError as error:
@@ -38,7 +39,25 @@ class Webhook(Target):
         super().__init__(name, settings, common=common, transport=transport)
 
     def secrets(self) -> Iterable[str]:
-        return (*super().secrets(), *self._secrets, *(secret.removeprefix("whsec_") for secret in self._secrets))
+        ours = (*self._secrets, *self._configured)
+        return (*super().secrets(), *ours, *(secret.removeprefix("whsec_") for secret in ours))
+
+    async def send(self, sending: Sending) -> Result:
+        """One attempt, whatever comes of it; raises nothing but a cancellation."""
+        try:
+            await self._renew()
+        except RelayError as error:
+            return Result(outcome=Outcome.RETRY, reason=f"not sent: it is not known which secret signs: {error}")
+        return await super().send(sending)
+
+    async def foresee(self, sending: Sending) -> Preview:
+        await self._renew()
+        return await super().foresee(sending)
+
+    async def _renew(self) -> None:
+        """Sign by what signs now: a rotation needs no restart."""
+        if self._signing is not None and (now := await self._signing.of(self.name)) != self._secrets:
+            self._secrets, self._signer = now, Signer(now)
 
     def body(self, sending: Sending) -> bytes:
         visible = self.fields.apply(sending.envelope)

@@ -15,6 +15,7 @@ from relay.web import api_audit as audit
 from relay.web import api_catalog as catalog
 from relay.web import api_events as events
 from relay.web import api_operations as operations
+from relay.web import api_quarantine as quarantine
 from relay.web import api_replay as replay
 from relay.web import api_report as report
 from relay.web.access import BearerOnly, Handler, least
@@ -49,12 +50,17 @@ ROUTES = (
     _route(VIEWER, "/targets", no_query(operations.list_targets)),
     _route(OPERATOR, "/targets/{target}/test", no_query(operations.test_target), "POST"),
     _route(OPERATOR, "/targets/{target}/preview", no_query(operations.preview_target), "POST"),
+    _route(ADMIN, "/targets/{target}/rotate-secret", no_query(operations.rotate_secret), "POST"),
     _route(OPERATOR, "/targets/{target}/pause", no_query(operations.pause_target), "POST"),
     _route(OPERATOR, "/targets/{target}/resume", no_query(operations.resume_target), "POST"),
     _route(VIEWER, "/portals", no_query(operations.list_portals)),
     _route(OPERATOR, "/portals/{portal}/check", no_query(operations.check_portal), "POST"),
-    _route(VIEWER, "/quarantine", operations.list_quarantine),
-    _route(OPERATOR, "/quarantine/{id}", no_query(operations.show_quarantined)),
+    _route(VIEWER, "/quarantine", quarantine.list_quarantine),
+    _route(OPERATOR, "/quarantine/retry", no_query(quarantine.retry_quarantine), "POST"),
+    _route(OPERATOR, "/quarantine/drop", no_query(quarantine.drop_quarantine), "POST"),
+    _route(OPERATOR, "/quarantine/{id}", no_query(quarantine.show_quarantined)),
+    _route(OPERATOR, "/quarantine/{id}/retry", no_query(quarantine.retry_quarantined), "POST"),
+    _route(OPERATOR, "/quarantine/{id}/drop", no_query(quarantine.drop_quarantined), "POST"),
     _route(VIEWER, "/catalog", no_query(catalog.show_catalog)),
     _route(VIEWER, "/report", report.show_report),
     _route(VIEWER, "/report.csv", report.show_report_csv),

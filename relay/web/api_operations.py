@@ -1,8 +1,8 @@
-"""The API on everything around events: targets, portals, quarantine, totals, settings."""
+"""The API on everything around events: targets, portals, totals, settings."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
@@ -13,9 +13,7 @@ from relay.errors import NotFoundError, RefusedError
 from relay.settings import shown
 from relay.web import shapes
 from relay.web.access import by
-from relay.web.asking import Query, body_of, body_problem, json_answer, services_of
-
-_MOST_OFFSET = 100_000
+from relay.web.asking import body_of, body_problem, json_answer, services_of
 
 
 class Why(BaseModel):
@@ -35,6 +33,14 @@ class Shown(BaseModel):
     sample: str | None = Field(default=None, min_length=1, max_length=200, pattern=r"^\S+$")
 
 
+class Rotate(BaseModel):
+    """Body of a rotation: what to do with it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    action: Literal["begin", "finish", "abort"]
+
+
 # Targets and portals -----------------------------------------------------------------------------
 
 
@@ -43,7 +49,8 @@ async def list_targets(request: Request) -> Response:
     services = services_of(request)
     targets = services.settings.targets
     stats = await services.reading.stats(tuple(targets), now=services.clock())
-    rows = [shapes.target(name, one, stats["targets"][name]) for name, one in targets.items()]
+    rotations = await services.rotations()
+    rows = [shapes.target(name, one, stats["targets"][name], rotations.get(name)) for name, one in targets.items()]
     return json_answer({"targets": rows})
 
 
@@ -59,6 +66,12 @@ async def preview_target(request: Request) -> Response:
         raise body_problem([("/event", "give this or /sample, and not both")])
     what = body.event or f"sample:{body.sample}"
     return await _errand(request, "preview", request.path_params["target"], what)
+
+
+async def rotate_secret(request: Request) -> Response:
+    """Have a worker begin, finish or abort the rotation of a signing secret; the new one is in this answer alone."""
+    body = await body_of(request, Rotate)
+    return await _errand(request, "rotate", request.path_params["target"], body.action)
 
 
 async def pause_target(request: Request) -> Response:
@@ -111,27 +124,12 @@ async def _errand(request: Request, kind: str, name: str, what: str = "") -> Res
     answer = await services.errands.ask(kind, f"{name} {what}".rstrip(), by=by(request))
     if answer.get("missing") is True:
         raise NotFoundError(str(answer["error"]))
-    if kind == "preview" and "error" in answer:
+    if kind in ("preview", "rotate") and "error" in answer:
         raise RefusedError(str(answer["error"]))
     return json_answer(answer)
 
 
 # The rest ----------------------------------------------------------------------------------------
-
-
-async def list_quarantine(request: Request) -> Response:
-    """What was signed but could not be read, newest first."""
-    query = Query(request)
-    limit, offset = query.limit(), query.number("offset", least=0, most=_MOST_OFFSET) or 0
-    query.done()
-    found = await services_of(request).shelf.quarantined(limit=limit, offset=offset)
-    return json_answer({"quarantine": [shapes.quarantined(one, whole=False) for one in found]})
-
-
-async def show_quarantined(request: Request) -> Response:
-    """One body that could not be read."""
-    found = await services_of(request).shelf.quarantined_one(request.path_params["id"])
-    return json_answer(shapes.quarantined(found, whole=True))
 
 
 async def stats(request: Request) -> Response:

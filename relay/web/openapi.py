@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from relay.web import openapi_audit as audit
+from relay.web import openapi_mending as mending
 from relay.web import openapi_report as report
 from relay.web.openapi_schemas import SCHEMAS
 
@@ -30,7 +31,7 @@ def document() -> Json:
         "tags": [{"name": name} for name in ("senders", "health", "events", "replay", "targets", "portals", "relay")],
         "paths": _paths(),
         "components": {
-            "schemas": {**SCHEMAS, **report.SCHEMAS, **audit.SCHEMAS},
+            "schemas": {**SCHEMAS, **report.SCHEMAS, **audit.SCHEMAS, **mending.SCHEMAS},
             "responses": {
                 "Problem": {"description": "What is wrong (RFC 9457).", "content": _content("Problem", _PROBLEM)}
             },
@@ -100,6 +101,9 @@ def _paths() -> Json:
         f"{api}/targets/{{target}}/preview": {
             "post": _post("targets", "Show what would be sent; nothing is", "Preview", _path("target"), body="Shown")
         },
+        f"{api}/targets/{{target}}/rotate-secret": {
+            "post": _post("targets", "Change the signing secret", "Rotated", _path("target"), body="Rotate")
+        },
         f"{api}/targets/{{target}}/pause": {
             "post": _post("targets", "Send nothing more", "Switched", _path("target"), body="Why")
         },
@@ -112,6 +116,12 @@ def _paths() -> Json:
         },
         f"{api}/quarantine": {"get": _get("relay", "Signed but unreadable bodies", "Quarantine", _LIMIT, _OFFSET)},
         f"{api}/quarantine/{{id}}": {"get": _get("relay", "One such body", "QuarantinedBody", _path("id"))},
+        f"{api}/quarantine/{{id}}/retry": {"post": _post("relay", "Read it again", "Reread", _path("id"))},
+        f"{api}/quarantine/{{id}}/drop": {
+            "post": _post("relay", "Forget it for good", "Dropped", _path("id"), body="Drop")
+        },
+        f"{api}/quarantine/retry": {"post": _post("relay", "Read all of them again", "RereadAll", body="OfSource")},
+        f"{api}/quarantine/drop": {"post": _post("relay", "Forget all of them for good", "Dropped", body="DropAll")},
         f"{api}/catalog": {"get": _get("relay", "The types of events, and what each means", "Catalog")},
         f"{api}/alerts": {"get": _get("relay", "What is wrong now, as it was told", "Incidents")},
         f"{api}/report": {

@@ -73,14 +73,6 @@ _DELIVERY: Json = {
     "due_at": _maybe(_TIME),
     "idempotency_key": _TEXT,
 }
-_QUARANTINED: Json = {
-    "id": _TEXT,
-    "source": _TEXT,
-    "at": _TIME,
-    "reason": _TEXT,
-    "content_type": _TEXT,
-    "characters": _COUNT,
-}
 _STANDING: dict[str, Any] = {
     "state": _choice("open", "held", "failing", "paused"),
     "paused": _maybe(_TEXT),
@@ -298,6 +290,7 @@ SCHEMAS: Json = {
             "events": _list(_TEXT),
             "dedupes": _FLAG,
             **_STANDING,
+            "rotation": _maybe(_ref("Rotation")),
             "deliveries": _object(_TARGET_COUNTS),
         }
     ),
@@ -336,8 +329,6 @@ SCHEMAS: Json = {
         says="`ok`: something would be sent. `standing`: new, correction, reversal, or why not (payroll only).",
     ),
     # The rest --------------------------------------------------------------------------------------
-    "Quarantine": _object({"quarantine": _list(_object(_QUARANTINED))}),
-    "QuarantinedBody": _object({**_QUARANTINED, "body": _TEXT}),
     "Catalog": _object(
         {
             "types": _list(

@@ -33,6 +33,7 @@ from relay.web import problems
 # A body has this long to arrive; the store's limit is another one (relay.store_timeout).
 BODY_PATIENCE = 30.0
 _LONGEST_REASON = 500
+_LONGEST_ID = 300  # beyond what an id may have, so that one that is too long stays so
 # A thousand of them stay well below what a small Redis has.
 _LONGEST_KEPT = 65_536
 # Headers that say what the body is; proof headers are the verifier's business.
@@ -96,11 +97,10 @@ class Receiver:
         body = await self._body(receive, said.get(b"content-length", b""))
         now = services.clock()
         inlet.verifier.verify(scope["headers"], body, now=now)
-        content_type = _text(said.get(b"content-type"))
         try:
             events = parse(
                 body,
-                content_type=content_type,
+                content_type=_text(said.get(b"content-type")),
                 source_name=inlet.name,
                 source=inlet.source,
                 webhook_id=_text(said.get(b"webhook-id")),
@@ -109,7 +109,7 @@ class Receiver:
             )
         except InboundError as error:
             if quarantinable(error) and inlet.source.verify != "none":
-                await self._quarantine(services, inlet.name, error, content_type or "", body)
+                await self._quarantine(services, inlet.name, error, said, body)
             raise
         return await services.intake.accept(events)
 
@@ -138,19 +138,22 @@ class Receiver:
             raise problems.Problem(problems.TOO_SLOW, detail, headers={"connection": "close"}) from None
 
     async def _quarantine(
-        self, services: Services, source: str, error: InboundError, content_type: str, body: bytes
+        self, services: Services, source: str, error: InboundError, said: Mapping[bytes, bytes], body: bytes
     ) -> None:
         """Put a body aside for the operator. Whether that works changes nothing about the answer."""
         reason = str(error)[:_LONGEST_REASON]
         if len(body) > _LONGEST_KEPT:
             reason = f"{reason} (the first {_LONGEST_KEPT} of {len(body)} bytes are kept)"
+        header, text = said.get(b"webhook-id"), body[:_LONGEST_KEPT].decode(errors="backslashreplace")
         kept = Quarantined(
             id=f"qua_{uuid.uuid4().hex[:16]}",
             source=source,
             at=services.clock(),
             reason=reason,
-            content_type=content_type[:200],
-            body=body[:_LONGEST_KEPT].decode(errors="backslashreplace"),
+            content_type=(_text(said.get(b"content-type")) or "")[:200],
+            body=text,
+            webhook_id=_text(header and header[:_LONGEST_ID]),
+            whole=text.encode() == body,
         )
         try:
             async with asyncio.timeout(self._store_timeout):

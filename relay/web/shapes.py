@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from relay.events import Attempt, Delivery, Event, EventRecord, idempotency_key, rfc3339
-from relay.services import DeliveryRow, Incident, Page, Quarantined
+from relay.services import DeliveryRow, Incident, Page, Quarantined, Reread, Rotation
 from relay.settings import Target
 from relay.store.audit import Act
+from relay.store.sessions import ApiToken
 
 
 def event_row(record: EventRecord) -> dict[str, Any]:
@@ -122,6 +123,17 @@ def act(one: Act) -> dict[str, Any]:
     }
 
 
+def api_token(one: ApiToken) -> dict[str, Any]:
+    """An API token, without what opens anything."""
+    return {
+        "name": one.name,
+        "role": one.role,
+        "made_at": rfc3339(one.made_at),
+        "by": one.by,
+        "expires_at": _instant(one.expires_at),
+    }
+
+
 def erasure(facts: Mapping[str, Any]) -> dict[str, Any]:
     """An erasure; whom it is about stands nowhere in it."""
     return {
@@ -145,7 +157,7 @@ def plan(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {**told, "selection": selection}
 
 
-def target(name: str, settings: Target, row: Mapping[str, Any]) -> dict[str, Any]:
+def target(name: str, settings: Target, row: Mapping[str, Any], rotation: Rotation | None) -> dict[str, Any]:
     """A target, its settings that matter to an operator, and where it stands now."""
     return {
         "name": name,
@@ -154,6 +166,12 @@ def target(name: str, settings: Target, row: Mapping[str, Any]) -> dict[str, Any
         "events": list(settings.events),
         "dedupes": settings.dedupes,
         **_standing(row),
+        "rotation": rotation
+        and {
+            "under_way_since": _instant(rotation.since),
+            "begun_by": rotation.by or None,
+            "replaces_configured_since": _instant(rotation.alone_since),
+        },
         "deliveries": {key: value for key, value in row.items() if key not in _STANDING},
     }
 
@@ -207,8 +225,21 @@ def quarantined(one: Quarantined, *, whole: bool) -> dict[str, Any]:
         "reason": one.reason,
         "content_type": one.content_type,
         "characters": len(one.body),
+        "whole": one.whole,
     }
     return {**shown, "body": one.body} if whole else shown
+
+
+def reread(one: Reread) -> dict[str, Any]:
+    """What became of a body that was read again."""
+    return {
+        "id": one.id,
+        "source": one.source,
+        "ok": one.ok,
+        "events": [{"id": event.id, "duplicate": event.duplicate} for event in one.events],
+        "error": one.error or None,
+        "faults": [{"pointer": fault.where, "detail": fault.message} for fault in one.faults],
+    }
 
 
 def _instant(at: float | None) -> str | None:

@@ -67,7 +67,7 @@ def test_the_long_plan_kills_every_combination_at_both_speeds() -> None:
         (Figures("s", [Round((), 0.0, 1, doubled=3, in_flight=2)]), "only 2 were in flight"),
         (Figures("s", [Round((), 0.0, 1, held=2, recovery=[1.0])]), "1 of 2 held events did not arrive"),
         (Figures("s", [Round((), 0.0, 1, held=1, recovery=[16.0])]), "median 16.0 s"),
-        (Figures("s", [Round(("store",), 0.0, 1, store_again=11.0)]), "works again 11.0 s after"),
+        (Figures("s", [Round((), 0.0, 1, store_again=11.0)]), "works again 11.0 s after"),
         (Figures("s", restarts_doubled=1), "rolling restarts doubled 1"),
         (Figures("s", faults=["x came under more than one idempotency key"]), "more than one idempotency key"),
     ],

@@ -1,4 +1,4 @@
-"""What the tests of the dashboard share: users of every role, a browser without scripts, and a store with all states."""
+"""What the tests of the dashboard share: users of every role, a browser without scripts, a store with all states."""
 
 from __future__ import annotations
 
@@ -19,7 +19,18 @@ from relay.services import open_services
 from relay.settings import Settings, load_mapping
 from relay.store.work import Finished, Lane, Settled
 from relay.web.app import create_app
-from tests.integration.web_world import HMAC_SECRET, OLD_SECRET, PASSWORD, PORTAL, SECRET, SOURCES, TARGETS, TOKEN, Web, thin
+from tests.integration.web_world import (
+    HMAC_SECRET,
+    OLD_SECRET,
+    PASSWORD,
+    PORTAL,
+    SECRET,
+    SOURCES,
+    TARGETS,
+    TOKEN,
+    Web,
+    thin,
+)
 
 HOST = "http://relay.test"
 # Cheap, so that tests of other things are not tests of patience.
@@ -52,9 +63,12 @@ ENVELOPE: Mapping[str, Any] = {
 }
 
 
-def settings(url: str, prefix: str, *, token: str | None = TOKEN, **sections: Any) -> Settings:
+def settings(
+    url: str, prefix: str, *, token: str | None = TOKEN, environ: Mapping[str, str] | None = None, **sections: Any
+) -> Settings:
     """Settings with a user of each role; sections by name go over the usual ones."""
     environ = {
+        **(environ or {}),
         **{"SECRET": SECRET, "OLD_SECRET": OLD_SECRET, "HMAC_SECRET": HMAC_SECRET, "PASSWORD": PASSWORD},
         "REDIS_URL": url,
         **({"RELAY_ADMIN_TOKEN": token} if token else {}),
@@ -149,7 +163,12 @@ class Dashboard(Web):
             for one in claim.events:
                 body = json.dumps({**ENVELOPE, "id": one.id}).encode()
                 finished = Finished(
-                    id=one.id, token=one.token, envelope=body, targets=targets, refusals=dict(refusals or {}), people=("505",)
+                    id=one.id,
+                    token=one.token,
+                    envelope=body,
+                    targets=targets,
+                    refusals=dict(refusals or {}),
+                    people=("505",),
                 )
                 await store.finish(finished, now=now)
 

@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from relay.events import DeliveryState
+from relay.events import DeliveryState, event_id
+from relay.services import PlanRequest
+from relay.web.masking import MASK, masked_envelope
 from tests.integration.dashboard_world import ENVELOPE, HOSTILE, Dashboard, dashboard_over, elements, settings, text_of
 from tests.integration.web_world import PORTAL, thin
 
@@ -29,25 +31,24 @@ async def _filled(dashboard: Dashboard) -> dict[str, str]:
     for number, state in enumerate(DeliveryState, 1):
         if state is not DeliveryState.SENDING:
             found[state.value] = await dashboard.delivery("hours", state, number)
-    pending = await dashboard.accepted(90, type=f"x.{HOSTILE[:8]}" if False else "x.unknown", data={"note": HOSTILE})
+    pending = await dashboard.accepted(90, type="x.unknown", data={"note": HOSTILE})
     await dashboard.send(b"{not json " + HOSTILE.encode())
     await dashboard.services.desk.pause("slack", by="cli:anna", reason=HOSTILE)
-    plan = await dashboard.services.replays.plan(_wanted())
+    plan = await dashboard.services.replays.plan(PlanRequest(states=("dead",), by="cli:anna", reason=HOSTILE))
     pages = {name: f"/deliveries/{event}/hours" for name, event in found.items()}
     pages |= {f"event {name}": f"/events/{event}" for name, event in found.items()}
     quarantined = (await dashboard.quarantined())[0].id
-    return {**pages, "pending": f"/events/{pending}", "plan": f"/replay/{plan['id']}", "q": f"/quarantine/{quarantined}"}
-
-
-def _wanted():  # type: ignore[no-untyped-def]
-    from relay.services import PlanRequest
-
-    return PlanRequest(states=("dead",), by="cli:anna", reason=HOSTILE)
+    return {
+        **pages,
+        "pending": f"/events/{pending}",
+        "plan": f"/replay/{plan['id']}",
+        "q": f"/quarantine/{quarantined}",
+    }
 
 
 @pytest.mark.parametrize("role", ["viewer", "admin"])
 async def test_every_page_is_whole_when_empty_and_when_full(dashboard: Dashboard, role: str) -> None:
-    """One heading, a language, a label for every field, text beside every picture, nothing inline, hostile words as text."""
+    """One heading, a label for every field, text beside every picture, nothing inline, hostile words as text."""
     browser = await dashboard.signed_in(role)
     for path in PAGES:
         if role == "viewer" and path in ("/audit", "/settings"):
@@ -68,7 +69,12 @@ def _whole(page: str, path: str) -> None:
     assert all("alt" in one for one in elements(page, "img")), path
     assert all(one.get("src", "").startswith("/static/") for one in elements(page, "script")), path
     assert not elements(page, "style"), path
-    ids = [value for tag in ("input", "select", "h1", "tbody", "div", "main", "span", "p") for one in elements(page, tag) if (value := one.get("id"))]
+    ids = [
+        value
+        for tag in ("input", "select", "h1", "tbody", "div", "main", "span", "p")
+        for one in elements(page, tag)
+        if (value := one.get("id"))
+    ]
     assert len(ids) == len(set(ids)), (path, ids)
     labels = {one.get("for") for one in elements(page, "label")}
     for tag in ("input", "select", "textarea"):
@@ -96,7 +102,7 @@ async def test_the_overview_says_first_what_is_wrong(dashboard: Dashboard) -> No
     assert "✓ Everything delivered" in text_of(await browser.get("/"))
     await dashboard.delivery("hours", DeliveryState.DEAD, 2)
     page = await browser.get("/")
-    assert "! 1 to hours given up" in text_of(page)
+    assert "! 1 delivery to hours given up" in text_of(page)
     assert "/deliveries?state=dead&amp;target=hours" in page
 
 
@@ -145,7 +151,7 @@ async def test_a_viewer_sees_where_things_are_and_nobodys_data(dashboard: Dashbo
     """Names, contact data, free text and what the far side answered are masked; ids and states are not."""
     event = await dashboard.delivery("hours", DeliveryState.DEAD)
     await dashboard.send(thin(77, id="s77", data={"note": "sender-canary"}))
-    raw = event_of(77)
+    raw = event_id("planday", "s77")
     browser = await dashboard.signed_in("viewer")
     shown = ""
     for path in (f"/events/{event}", f"/deliveries/{event}/hours", "/events", f"/events/{raw}"):
@@ -156,12 +162,6 @@ async def test_a_viewer_sees_where_things_are_and_nobodys_data(dashboard: Dashbo
     assert "505" in shown
     operator = await dashboard.signed_in("operator")
     assert "sender-canary" in await operator.get(f"/events/{raw}")
-
-
-def event_of(number: int) -> str:
-    from relay.events import event_id
-
-    return event_id("planday", f"s{number}")
 
 
 async def test_a_dead_delivery_is_sent_again_and_a_parked_one_decided(dashboard: Dashboard) -> None:
@@ -242,10 +242,20 @@ async def test_what_only_a_worker_can_do_says_so_without_one(dashboard: Dashboar
     assert "looks at shifts" in await browser.post("/portals/bistro/look")
 
 
+async def test_what_could_not_be_read_is_read_again_or_dropped(dashboard: Dashboard) -> None:
+    """As the quarantine's own rules say; a drop needs a reason."""
+    await dashboard.send(b"{not json")
+    browser = await dashboard.signed_in("operator")
+    (kept,) = await dashboard.quarantined()
+    await browser.get(f"/quarantine/{kept.id}")
+    assert "Still not readable" in await browser.post(f"/quarantine/{kept.id}/retry")
+    assert "needs a reason" in await browser.post(f"/quarantine/{kept.id}/drop", {"reason": ""})
+    assert "Dropped" in await browser.post(f"/quarantine/{kept.id}/drop", {"reason": "junk"})
+    assert not await dashboard.quarantined()
+
+
 async def test_the_masks_know_every_part_of_an_envelope() -> None:
     """What a mask does not know it hides."""
-    from relay.web.masking import MASK, masked_envelope
-
     shown = masked_envelope({**ENVELOPE, "shoutword": "x", "data": {**ENVELOPE["data"], "novel": {"a": 1}}})
     assert shown["data"]["related"]["employee"] == {"id": 505, "firstName": MASK, "cellPhone": MASK}
     assert shown["data"]["object"]["status"] == "Open"

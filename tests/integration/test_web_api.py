@@ -134,7 +134,7 @@ async def test_without_a_configured_token_the_api_is_closed(redis_server: str, p
 async def test_paths_that_are_not_there(bench: Bench) -> None:
     """Problems too, with the right methods named."""
     problem(await bench.get("/nothing"), 404, "nothing-here")
-    problem(await bench.client.get("/"), 404, "nothing-here")
+    problem(await bench.client.get("/nothing"), 404, "nothing-here")
     answer = await bench.post("/events")
     problem(answer, 405, "method")
     assert answer.headers["allow"] == "GET, HEAD"

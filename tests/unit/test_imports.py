@@ -36,7 +36,7 @@ LEAVES = (
 EDGES = ("store", "planday", "targets", "messages", "http", "jobs")
 SPINE = (
     *("pipeline", "composing", "consent", "feed", "replay", "report", "drain", "desk", "errands", "settling"),
-    *("alerts", "erase", "retention"),
+    *("alerts", "erase", "quarantine", "retention"),
 )
 # What the store answers and is asked with: plain records, without the store itself.
 STORE_RECORDS = ("store.audit", "store.reading", "store.reporting", "store.series", "store.sessions", "store.shelf")
@@ -79,6 +79,7 @@ ROOMS: dict[str, Room] = {
     "replay": Room(ours=(*LEAVES, *EDGES, "pipeline", "composing"), theirs=("pydantic_core",)),
     "report": Room(ours=(*LEAVES, *EDGES, "pipeline")),
     "desk": Room(ours=(*LEAVES, *EDGES, "pipeline"), theirs=("pydantic_core",)),
+    "quarantine": Room(ours=(*LEAVES, *EDGES, "pipeline")),
     "retention": Room(ours=(*LEAVES, *EDGES, "pipeline")),
     "erase": Room(ours=(*LEAVES, *EDGES, "pipeline", "composing"), theirs=("pydantic_core", "redis")),
     "errands": Room(ours=(*LEAVES, *EDGES, "composing", "consent", "erase"), theirs=("pydantic_core",)),
@@ -103,6 +104,7 @@ ROOMS: dict[str, Room] = {
             "store.server",
             "store.archive",
             "store.reporting",
+            "store.sessions",
             "feed.marks",
         ),
         theirs=("typer", "click", "rich", "pydantic_core"),

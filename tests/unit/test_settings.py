@@ -28,6 +28,7 @@ from relay.settings import (
     SlackTarget,
     Source,
     Store,
+    User,
     WebhookTarget,
     load,
     load_mapping,
@@ -63,7 +64,7 @@ ENVIRON = {
 }
 # No secret, or named only in lines of the example that are commented out.
 UNUSED = (
-    *("PLANDAY_CLIENT_ID", "LEGACY_SOURCE_PASSWORD", "HEARTBEAT_URL", "HEARTBEAT_FAIL_URL"),
+    *("ANNA_PASSWORD_HASH", "PLANDAY_CLIENT_ID", "LEGACY_SOURCE_PASSWORD", "HEARTBEAT_URL", "HEARTBEAT_FAIL_URL"),
     *("PAYROLL_CLIENT_SECRET", "PAYROLL_CERTIFICATE", "PAYROLL_KEY", "PAYROLL_CA"),
 )
 SOURCE = {"secrets": ["env:PLANDAY_SOURCE_SECRET"]}
@@ -572,7 +573,7 @@ MODELS: dict[str, list[type[BaseModel]]] = {
 # Of these the example shows how they look when they are set.
 SHOWN_WITH_VALUES = (
     *("signed", "map", "secrets", "rate", "retry", "breaker"),
-    *("amounts", "headers", "body", "auth", "tls", "list"),
+    *("amounts", "headers", "body", "auth", "tls", "list", "proxy_from", "role"),
 )
 COMMENTED = re.compile(r"^# (\[[a-z.-]+\]|[a-z_]+ = .+)$", re.MULTILINE)
 UNCOMMENTED = COMMENTED.sub(r"\1", EXAMPLE)
@@ -581,7 +582,10 @@ UNCOMMENTED = COMMENTED.sub(r"\1", EXAMPLE)
 def tables() -> dict[str, list[dict[str, Any]]]:
     """The tables of the example, with all that is commented out put in, by the section they belong to."""
     whole = tomllib.loads(UNCOMMENTED)
-    found: dict[str, list[dict[str, Any]]] = {name: [whole[name]] for name in ("relay", "store", "alerts", "retention", "access")}
+    found: dict[str, list[dict[str, Any]]] = {
+        name: [whole[name]] for name in ("relay", "store", "alerts", "retention", "access")
+    }
+    found["access"] = [whole["access"]]
     for section in ("sources", "portals", "targets", "users"):
         found[section] = list(whole[section].values())
     for name in ("retry", "rate", "breaker", "body", "tls"):

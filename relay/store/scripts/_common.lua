@@ -15,18 +15,36 @@ end
 -- Events wait by portal, so that one with much to do, or with a slow Planday, does not hold up another.
 local function due_events(lane) return P .. 'due:e:' .. lane:match('^[^:]*') end
 
--- An event leaves the head of its lane; the next of the same entity becomes due.
+-- An event leaves its lane; if it was the head, the next of the same entity becomes due.
 local function leave_event_lane(lane, id)
   local key = P .. 'le:' .. lane
+  local was_head = redis.call('LINDEX', key, 0) == id
   redis.call('LREM', key, 1, id)
-  local head = redis.call('LINDEX', key, 0)
+  local head = was_head and redis.call('LINDEX', key, 0)
   if head then redis.call('ZADD', due_events(lane), NOW, head) end
 end
 
--- What a replay opened waits apart, behind what is new: live events keep their pace.
+local function is_replayed(target, id) return redis.call('HEXISTS', P .. 'd:' .. id .. ':' .. target, 'rp') == 1 end
+
+-- The head of a lane becomes due. What a replay opened waits apart, behind what is new: live events keep their pace. But
+-- what is new behind a replay of the same entity does not wait for the other replays.
 local function make_due(target, id, at)
-  local set = redis.call('HEXISTS', P .. 'd:' .. id .. ':' .. target, 'rp') == 1 and 'due:r:' or 'due:t:'
+  local set = 'due:t:'
+  if is_replayed(target, id) then
+    local last = redis.call('LINDEX', P .. 'ld:' .. target .. ':' .. redis.call('HGET', P .. 'e:' .. id, 'lane'), -1)
+    if not last or is_replayed(target, last) then set = 'due:r:' end
+  end
   redis.call('ZADD', P .. set .. target, at, id)
+end
+
+-- Something in this lane is not a replay: its head goes with what is new.
+local function hurry_head(lane, target)
+  local head = redis.call('LINDEX', P .. 'ld:' .. target .. ':' .. lane, 0)
+  local waits_since = head and redis.call('ZSCORE', P .. 'due:r:' .. target, head)
+  if waits_since then
+    redis.call('ZREM', P .. 'due:r:' .. target, head)
+    redis.call('ZADD', P .. 'due:t:' .. target, waits_since, head)
+  end
 end
 
 local function not_due(target, id)
@@ -37,20 +55,15 @@ local function is_due(target, id)
   return redis.call('ZSCORE', P .. 'due:t:' .. target, id) or redis.call('ZSCORE', P .. 'due:r:' .. target, id)
 end
 
--- A delivery leaves the head of its lane; the next of the same entity to the same target becomes due.
+-- A delivery leaves its lane; if it was the head, the next of the same entity to the same target becomes due.
 local function leave_delivery_lane(lane, target, id)
   local key = P .. 'ld:' .. target .. ':' .. lane
+  local was_head = redis.call('LINDEX', key, 0) == id
   redis.call('LREM', key, 1, id)
-  local head = redis.call('LINDEX', key, 0)
-  if head and not redis.call('ZSCORE', P .. 'lease:t:' .. target, head) then
+  local head = was_head and redis.call('LINDEX', key, 0)
+  if head then
     local state, due = unpack(redis.call('HMGET', P .. 'd:' .. head .. ':' .. target, 'st', 'due'))
-    if state == 'waiting' then
-      make_due(target, head, due or NOW)
-      -- What is new behind a replay of the same entity does not wait for the other replays.
-      if redis.call('LLEN', key) > 1 and redis.call('ZREM', P .. 'due:r:' .. target, head) == 1 then
-        redis.call('ZADD', P .. 'due:t:' .. target, due or NOW, head)
-      end
-    end
+    if state == 'waiting' then make_due(target, head, due or NOW) end
   end
 end
 
@@ -64,12 +77,7 @@ local function enter_delivery_lane(lane, target, id, seq)
     make_due(target, id, own_due)
     return
   end
-  local head = redis.call('LINDEX', key, 0)
-  local waits_since = redis.call('ZSCORE', P .. 'due:r:' .. target, head)
-  if waits_since then
-    redis.call('ZREM', P .. 'due:r:' .. target, head)
-    redis.call('ZADD', P .. 'due:t:' .. target, waits_since, head)
-  end
+  if not is_replayed(target, id) then hurry_head(lane, target) end
   if tonumber(redis.call('HGET', P .. 'e:' .. last, 'seq')) > tonumber(seq) then
     for place, other in ipairs(redis.call('LRANGE', key, 0, -1)) do
       if tonumber(redis.call('HGET', P .. 'e:' .. other, 'seq')) > tonumber(seq) then
@@ -90,11 +98,37 @@ end
 
 local function newer_was_sent(lane) return 'a newer state of ' .. lane .. ' was sent already' end
 
--- The newest sequence of an entity that a target has, or may have: nothing older follows it.
-local function raise_high(lane, target, seq)
+-- The newest sequence of an entity that a target has, or may have: nothing older follows it. What was read anew holds
+-- more than its own event (`upto`): nothing that is opened again, and was read before, follows that. What is new does.
+local function raise_high(lane, target, seq, upto)
   local entity = P .. 'n:' .. lane
   local high = tonumber(redis.call('HGET', entity, 'hi:' .. target) or '0')
   if tonumber(seq) > high then redis.call('HSET', entity, 'hi:' .. target, seq) end
+  if upto and tonumber(upto) > tonumber(redis.call('HGET', entity, 'ho:' .. target) or '0') then
+    redis.call('HSET', entity, 'ho:' .. target, upto)
+  end
+end
+
+-- Whether a target has, or may have, something newer than what a delivery holds, and whether that matters to one that
+-- was not opened again.
+local function overtaken(lane, target, seq, upto)
+  local high, read = unpack(redis.call('HMGET', P .. 'n:' .. lane, 'hi:' .. target, 'ho:' .. target))
+  local mine = math.max(tonumber(seq), tonumber(upto or '0'))
+  local by_event = mine < tonumber(high or '0')
+  return by_event or mine < tonumber(read or '0'), by_event
+end
+
+-- Nobody holds a delivery any more that was on the wire: it may have been sent. Whatever its holder still says is late.
+-- Returns whether its holder had said that it begins, and how many were lost over it in a row.
+local function lose_holder(id, target)
+  local record = P .. 'd:' .. id .. ':' .. target
+  local lane, seq = unpack(redis.call('HMGET', P .. 'e:' .. id, 'lane', 'seq'))
+  redis.call('ZREM', P .. 'lease:t:' .. target, id)
+  raise_high(lane, target, seq, redis.call('HGET', record, 'upto'))
+  redis.call('HINCRBY', record, 'tok', 1)
+  redis.call('HINCRBY', record, 'all', 1)
+  local begun = redis.call('HDEL', record, 'begun') == 1
+  return begun, redis.call('HINCRBY', record, 'lost', 1)
 end
 
 -- Nothing is left to do for an event.
@@ -109,7 +143,7 @@ end
 local function move_delivery(id, target, state, reason)
   local record = P .. 'd:' .. id .. ':' .. target
   local event = P .. 'e:' .. id
-  local was, plan = unpack(redis.call('HMGET', record, 'st', 'rp'))
+  local was, plan, upto = unpack(redis.call('HMGET', record, 'st', 'rp', 'upto'))
   local at, lane, seq = unpack(redis.call('HMGET', event, 'at', 'lane', 'seq'))
   redis.call('HSET', record, 'st', state, 'up', NOW, 'why', reason)
   if plan and state ~= 'waiting' and (was == 'waiting' or was == 'sending') then
@@ -125,7 +159,7 @@ local function move_delivery(id, target, state, reason)
   redis.call('HDEL', record, 'due')
   redis.call('HINCRBY', P .. 'count', state, 1)
   if state == 'delivered' then
-    raise_high(lane, target, seq)
+    raise_high(lane, target, seq, upto)
   end
   if is_open(was) then
     leave_delivery_lane(lane, target, id)
@@ -148,7 +182,7 @@ local function accept_event(id, lane, kind, record, life)
     -- The entity was forgotten, but an old replay may have left what targets have of it: go on above that.
     local fields = redis.call('HGETALL', entity)
     for n = 1, #fields, 2 do
-      if fields[n]:sub(1, 3) == 'hi:' and tonumber(fields[n + 1]) >= seq then seq = tonumber(fields[n + 1]) + 1 end
+      if fields[n]:match('^h[io]:') and tonumber(fields[n + 1]) >= seq then seq = tonumber(fields[n + 1]) + 1 end
     end
     redis.call('HSET', entity, 'seq', seq)
   end

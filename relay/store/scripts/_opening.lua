@@ -1,11 +1,7 @@
 -- What opens a delivery again, or one that was never made; put before the scripts that need it.
 --
 -- `how` says with what: reason, plan ('' = none), force, salt ('' = its key stays), own (an envelope of its own,
--- '' = the one that it has).
-
-local function is_older(lane, target, seq)
-  return tonumber(seq) < tonumber(redis.call('HGET', P .. 'n:' .. lane, 'hi:' .. target) or '0')
-end
+-- '' = the one that it has), upto (the entity's newest sequence as that was read, '' = none).
 
 local function is_among(states, state) return (' ' .. states .. ' '):find(' ' .. state .. ' ', 1, true) end
 
@@ -32,6 +28,7 @@ local function equip(record, id, target, how)
   if how.own ~= '' then
     redis.call('SET', P .. 'b:' .. id .. ':' .. target, how.own)
     redis.call('HSET', record, 'own', 1)
+    if how.upto ~= '' then redis.call('HSET', record, 'upto', how.upto) end
   end
 end
 
@@ -40,12 +37,12 @@ end
 local function open_again(id, target, states, how)
   local record = P .. 'd:' .. id .. ':' .. target
   local event = P .. 'e:' .. id
-  local was, plan = unpack(redis.call('HMGET', record, 'st', 'rp'))
+  local was, plan, upto = unpack(redis.call('HMGET', record, 'st', 'rp', 'upto'))
   local at, lane, seq, erased = unpack(redis.call('HMGET', event, 'at', 'lane', 'seq', 'er'))
   if not was or not at then return 'missing' end
   if erased then return 'refused', 'erased' end
   if not is_among(states, was) then return 'refused', was end
-  if is_older(lane, target, seq) and not how.force and how.own == '' then
+  if not how.force and how.own == '' and overtaken(lane, target, seq, upto) then
     if was ~= 'superseded' and was ~= 'delivered' then
       not_due(target, id)
       redis.call('HDEL', record, 'force')
@@ -60,7 +57,7 @@ local function open_again(id, target, states, how)
   end
   redis.call('HSET', record, 'st', 'waiting', 'due', NOW, 'up', NOW, 'why', how.reason, 'n', 0)
   redis.call('HINCRBY', record, 'rd', redis.call('HEXISTS', record, 'rd') == 1 and 1 or 2)
-  redis.call('HDEL', record, 'rp', 'force', 'begun', 'lost', 'all', 'nk0', 'rel')
+  redis.call('HDEL', record, 'rp', 'force', 'begun', 'lost', 'all', 'nk0', 'rel', 'alone')
   -- A person looked, and says that the target does not have it.
   if was == 'parked' and how.plan == '' then redis.call('HSET', record, 'rel', 1) end
   equip(record, id, target, how)
@@ -69,6 +66,7 @@ local function open_again(id, target, states, how)
   if is_open(was) then
     not_due(target, id)
     if redis.call('LINDEX', P .. 'ld:' .. target .. ':' .. lane, 0) == id then make_due(target, id, NOW) end
+    if how.plan == '' then hurry_head(lane, target) end
   else
     give_work(id, at)
     enter_delivery_lane(lane, target, id, seq)
@@ -103,7 +101,7 @@ local function open_new(id, target, how)
   redis.call('HSET', event, 'st', 'routed', 'why', '', 'tg', names and names ~= '' and names .. ' ' .. target or target)
   redis.call('SADD', P .. 'targets', target)
   lift_refusal(id, target)
-  if is_older(lane, target, seq) and not how.force and how.own == '' then
+  if not how.force and how.own == '' and overtaken(lane, target, seq) then
     local why = newer_was_sent(lane)
     redis.call('HSET', record, 'st', 'superseded', 'tok', 0, 'n', 0, 'up', NOW, 'why', why)
     redis.call('ZADD', P .. 'ix:d:' .. target .. ':superseded', at, id)
@@ -122,12 +120,13 @@ end
 -- Returns 'reopened', 'missing', or 'refused' and the present state (or 'erased').
 local function open_event(id, states)
   local event = P .. 'e:' .. id
-  local was, lane, at, erased = unpack(redis.call('HMGET', event, 'st', 'lane', 'at', 'er'))
+  local was, lane, at, seq, erased = unpack(redis.call('HMGET', event, 'st', 'lane', 'at', 'seq', 'er'))
   if not was then return 'missing' end
   if erased then return 'refused', 'erased' end
   if not is_among(states, was) then return 'refused', was end
   -- It is read again, so what it says is of today: its deliveries are not older than what was delivered since.
-  redis.call('HSET', event, 'st', 'accepted', 'why', '', 'again', 1)
+  local upto = redis.call('HGET', P .. 'n:' .. lane, 'seq') or seq
+  redis.call('HSET', event, 'st', 'accepted', 'why', '', 'again', upto)
   redis.call('HDEL', event, 'tries', 'faults', 'since', 'due', 'lost', 'done')
   redis.call('ZREM', P .. 'ix:e:' .. was, id)
   redis.call('ZADD', P .. 'open', at, id)

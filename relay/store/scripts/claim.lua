@@ -83,18 +83,13 @@ end
 
 -- Deliveries ---------------------------------------------------------------------------------------
 
-local function take_back(target, dedupes)
+local function take_back(target, dedupes, gathers)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'lease:t:' .. target, '-inf', NOW, 'LIMIT', 0, 200)) do
     local record = P .. 'd:' .. id .. ':' .. target
-    redis.call('ZREM', P .. 'lease:t:' .. target, id)
-    local begun = redis.call('HGET', record, 'begun')
-    local lane, seq = unpack(redis.call('HMGET', P .. 'e:' .. id, 'lane', 'seq'))
-    raise_high(lane, target, seq) -- it may have been sent
-    redis.call('HINCRBY', record, 'tok', 1)
-    redis.call('HDEL', record, 'begun')
+    local begun, lost = lose_holder(id, target)
     released = released + 1
-    local lost = redis.call('HINCRBY', record, 'lost', 1)
-    redis.call('HINCRBY', record, 'all', 1)
+    -- Workers may die over another one in the same call.
+    if gathers > 1 and lost > 1 then redis.call('HSET', record, 'alone', 1) end
     if begun and not dedupes then
       move_delivery(id, target, 'parked', 'the worker died while it was sending: the target may have it')
     elseif lost > most_lost then
@@ -128,8 +123,14 @@ local function ready_of(target, due, most, ready)
   for _, id in ipairs(most > 0 and redis.call('ZRANGEBYSCORE', due, '-inf', NOW, 'LIMIT', 0, most) or {}) do
     redis.call('ZREM', due, id)
     local lane, seq = unpack(redis.call('HMGET', P .. 'e:' .. id, 'lane', 'seq'))
-    local high = tonumber(redis.call('HGET', P .. 'n:' .. lane, 'hi:' .. target) or '0')
-    if tonumber(seq) < high and redis.call('HEXISTS', P .. 'd:' .. id .. ':' .. target, 'force') == 0 then
+    local is_over = overtaken(lane, target, seq)
+    if is_over then
+      local force, round, plan, upto = unpack(redis.call(
+        'HMGET', P .. 'd:' .. id .. ':' .. target, 'force', 'rd', 'rp', 'upto'))
+      local if_opened, if_new = overtaken(lane, target, seq, upto)
+      is_over = not force and (if_new or (if_opened and (round or plan)))
+    end
+    if is_over then
       move_delivery(id, target, 'superseded', newer_was_sent(lane))
     else
       ready[#ready + 1] = {id, seq}
@@ -169,15 +170,30 @@ local function lease_delivery(target, id, seq)
   }
 end
 
-local deliveries = {}
+-- Of targets that share a limiter that one comes first which it let through the longest ago.
+local order, sharers, let_through = {}, {}, {}
 for i = first_target, #ARGV, 8 do
+  order[#order + 1] = i
+  sharers[ARGV[i + 4]] = (sharers[ARGV[i + 4]] or 0) + 1
+end
+for _, i in ipairs(order) do
+  local last = sharers[ARGV[i + 4]] > 1 and redis.call('HGET', P .. 't:' .. ARGV[i], 'let')
+  let_through[i] = tonumber(last or '0')
+end
+table.sort(order, function(one, other)
+  if let_through[one] ~= let_through[other] then return let_through[one] < let_through[other] end
+  return one < other
+end)
+
+local deliveries = {}
+for _, i in ipairs(order) do
   local target, concurrency = ARGV[i], tonumber(ARGV[i + 1])
   local interval, burst = tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
   local limiter, dedupes, held = ARGV[i + 4], ARGV[i + 5] == '1', tonumber(ARGV[i + 6])
   local gathers = tonumber(ARGV[i + 7])
   local due, replayed = P .. 'due:t:' .. target, P .. 'due:r:' .. target
   local leases, state = P .. 'lease:t:' .. target, P .. 't:' .. target
-  take_back(target, dedupes)
+  take_back(target, dedupes, gathers)
   local paused, hold, breaker, probe_at, probe = unpack(redis.call('HMGET', state, 'paused', 'hold', 'brk', 'until', 'probe'))
   local closed_until = math.max(tonumber(hold or '0'), breaker == 'open' and tonumber(probe_at) or 0)
   if paused then
@@ -196,10 +212,12 @@ for i = first_target, #ARGV, 8 do
     local ready = {}
     ready_of(target, due, room, ready)
     -- A quarter of the calls is never a replay's, so that what is new finds room even when a worker died over a replay.
-    local for_replays = math.min(room, math.max(math.floor(concurrency * 3 / 4), 1) - busy)
+    -- Where one call takes all, it is under way alone, and what is new goes into it first.
+    local for_replays = gathers > 1 and room or math.min(room, math.max(math.floor(concurrency * 3 / 4), 1) - busy)
     ready_of(target, replayed, for_replays - #ready, ready)
     if gathers > 1 then ready = together(target, ready) end
     local granted = allowance(limiter, interval, burst, gathers > 1 and math.min(#ready, 1) or #ready)
+    if granted > 0 and sharers[limiter] > 1 then redis.call('HSET', state, 'let', NOW) end
     if gathers > 1 and granted == 1 then granted = #ready end
     for index, pair in ipairs(ready) do
       if index > granted then

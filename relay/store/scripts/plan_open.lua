@@ -35,14 +35,14 @@ local passed, results, unread, ends = 0, {}, {}, math.min(number + most, size)
 local given = 14
 
 local function open_one(id, state, mode)
-  local how = {reason = reason, plan = ARGV[3], force = force, salt = salt, own = ''}
+  local how = {reason = reason, plan = ARGV[3], force = force, salt = salt, own = '', upto = ''}
   if mode == 'reread' then
     local came, envelope, before = ARGV[given], ARGV[given + 1], ARGV[given + 2]
     given = given + 3
     if came ~= 'own' then return came end
     local lane = redis.call('HGET', P .. 'e:' .. id, 'lane')
     if lane and (redis.call('HGET', P .. 'n:' .. lane, 'seq') or '') ~= before then return 'again' end
-    how.own = envelope
+    how.own, how.upto = envelope, before
   end
   local answer, now_in
   if target == '' then

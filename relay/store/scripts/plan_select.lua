@@ -66,7 +66,7 @@ local function choose(id, target, state, at, lane, kind, seq, erased)
   if redis.call('ZADD', P .. 'plan:' .. plan .. ':draft:' .. target, at, member) == 0 then return end
   drafts[target] = true
   if not reread and not force
-    and tonumber(seq) < tonumber(redis.call('HGET', P .. 'n:' .. lane, 'hi:' .. target) or '0') then
+    and overtaken(lane, target, seq, redis.call('HGET', P .. 'd:' .. id .. ':' .. target, 'upto')) then
     count(target, state, 'superseded', at)
   else
     count(target, state, fate, at)

@@ -13,7 +13,7 @@ redis.call('PEXPIRE', plan .. ':lock', ARGV[5])
 local done, first = unpack(redis.call('HMGET', plan, 'done:' .. target, 'first:' .. target))
 done, first = tonumber(done or '0'), tonumber(first)
 
-local function take_back(id, state)
+local function take_back(id, state, mode)
   local record = P .. 'd:' .. id .. ':' .. target
   local now_in, of, before, tries, lost = unpack(redis.call('HMGET', record, 'st', 'rp', 'nk0', 'n', 'all'))
   if of ~= ARGV[3] or now_in ~= 'waiting' then return end
@@ -22,6 +22,10 @@ local function take_back(id, state)
   if before and tonumber(tries or '0') == 0 and not lost then
     -- Nothing went out under the new key: the delivery keeps the one that it had.
     if before == '' then redis.call('HDEL', record, 'nk') else redis.call('HSET', record, 'nk', before) end
+  end
+  if mode == 'reread' and tries == '0' and not lost then
+    redis.call('HDEL', record, 'own', 'upto')
+    redis.call('DEL', P .. 'b:' .. id .. ':' .. target)
   end
   redis.call('HDEL', record, 'rp', 'nk0', 'force')
   move_delivery(id, target, to, reason)
@@ -32,8 +36,8 @@ end
 
 local last = math.min(number + tonumber(ARGV[8]), done)
 for _, item in ipairs(number < last and redis.call('LRANGE', plan .. ':items', first + number, first + last - 1) or {}) do
-  local id, state = item:match('^([^:]*):[^:]*:([^:]*):[^:]*$')
-  take_back(id, state)
+  local id, state, mode = item:match('^([^:]*):[^:]*:([^:]*):([^:]*)$')
+  take_back(id, state, mode)
 end
 ring()
 return {'moved', math.max(last - number, 0), tonumber(redis.call('HGET', plan, 'out:' .. target) or '0')}

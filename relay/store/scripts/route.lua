@@ -104,7 +104,7 @@ while i <= #ARGV do
           redis.call('SADD', P .. 'targets', target)
           redis.call('HSET', P .. 'd:' .. id .. ':' .. target, 'st', 'waiting', 'tok', 0, 'n', 0, 'up', NOW, 'due', ARGV[n + 2])
           redis.call('ZADD', P .. 'ix:d:' .. target .. ':waiting', at, id)
-          if again then redis.call('HSET', P .. 'd:' .. id .. ':' .. target, 'force', 1) end
+          if again then redis.call('HSET', P .. 'd:' .. id .. ':' .. target, 'force', 1, 'upto', again) end
           if ARGV[n + 1] == '1' then supersede(lane, target, id, kind, seq) end
           enter_delivery_lane(lane, target, id, seq)
         end

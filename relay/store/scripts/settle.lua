@@ -4,7 +4,7 @@
 --
 -- ARGV: prefix, now, most attempts kept, then per delivery: id, target, token, state, due in ms ('' = none), reason,
 --       attempt (JSON), hold of the whole target in ms ('' = none), pause of the target ('' = none),
---       what the attempt says of the target ('good', 'bad' or ''), and its breaker: failures in a row, fewest calls of a
+--       what the attempt says of the target ('good', 'bad', 'unsent' or ''), and its breaker: failures in a row, fewest calls of a
 --       sample, share of failures in it in percent, its span in ms, first and longest wait in ms,
 --       whether the target may have it though nobody knows (1/0), whether it is sent alone from now on (1/0)
 -- Returns: per delivery 'lost' (somebody else holds it), 'kept', 'opened' or 'closed' (kept, and so did the breaker).
@@ -31,6 +31,12 @@ local function judge(target, id, verdict, failures, sample, share, span, first, 
       redis.call('HDEL', state, 'brk', 'brk_since', 'trips', 'until', 'probe')
       ring()
       return 'closed'
+    end
+    if verdict == 'unsent' then
+      -- The target was not asked: the next one may try at once.
+      redis.call('HDEL', state, 'probe')
+      ring()
+      return 'kept'
     end
     open(state, since, verdict == 'bad' and tonumber(trips) + 1 or tonumber(trips), first, longest)
     return 'kept'
@@ -78,7 +84,7 @@ for i = 4, #ARGV, WIDTH do
     if ARGV[i + 17] == '1' then redis.call('HSET', record, 'alone', 1) end
     if ARGV[i + 16] == '1' then
       local lane, seq = unpack(redis.call('HMGET', P .. 'e:' .. id, 'lane', 'seq'))
-      raise_high(lane, target, seq)
+      raise_high(lane, target, seq, redis.call('HGET', record, 'upto'))
     end
     move_delivery(id, target, state, reason)
     if hold ~= '' then

@@ -54,13 +54,21 @@ for _, id in ipairs(found) do
         if is_gone(target) then
           if not leased or tonumber(leased) < now then
             not_due(target, id)
-            redis.call('ZREM', leases, id)
-            move_delivery(id, target, 'parked', 'target gone: no worker has ' .. target .. ' in its settings')
+            local why = 'target gone: no worker has ' .. target .. ' in its settings'
+            if delivery == 'sending' then
+              lose_holder(id, target)
+              why = why .. '; the worker that was sending this died: the target may have it'
+            end
+            move_delivery(id, target, 'parked', why)
             parked = parked + 1
           end
         elseif redis.call('LINDEX', key, 0) == id and not leased and not is_due(target, id) then
-          redis.call('HSET', record, 'st', 'waiting')
-          make_due(target, id, redis.call('HGET', record, 'due') or NOW)
+          if delivery == 'sending' then
+            -- As after a worker's death: the next claim takes it back, and asks whether it may go out again.
+            redis.call('ZADD', leases, NOW, id)
+          else
+            make_due(target, id, redis.call('HGET', record, 'due') or NOW)
+          end
           repaired = repaired + 1
         end
       end

@@ -41,9 +41,9 @@ def headline(
     points = [_incident(one) for one in sorted(told, key=lambda one: (not one.critical, one.since))]
     if not stats["workers"]:
         text = "No worker is running: what comes in is kept, and nothing is delivered"
-        points.insert(0, Point(text, help="start one with `relay worker`"))
+        points.insert(0, Point(text, help="Start one with `relay worker`"))
     points += [
-        Point(f"Planday does not accept the authorisation of {name}", href=f"/portals/{name}", help="enter a new token")
+        Point(f"Planday does not accept the authorisation of {name}", href=f"/portals/{name}", help="Enter a new token")
         for name, state in portals.items()
         if state == "lost"
     ]
@@ -69,17 +69,23 @@ def _target(name: str, row: Mapping[str, Any], told: set[str]) -> list[Point]:
     place = f"/targets/{name}"
     if row["paused"] is not None and "target_paused" not in told:
         text = f"{name} is paused: {row['paused']}"
-        points.append(Point(text, since=row["paused_since"], href=place, help="resume it when that is mended"))
+        points.append(Point(text, since=row["paused_since"], href=place, help="Resume it when that is mended"))
     if row["breaker"] is not None and "target_failing" not in told:
         points.append(Point(f"{name} keeps failing", since=row["breaker"]["since"], href=place))
     if row["dead"] and "delivery_exhausted" not in told:
         href = f"/deliveries?state=dead&target={name}"
-        points.append(Point(f"{row['dead']} to {name} given up", href=href, help="mend the cause, then replay them"))
+        points.append(
+            Point(f"{_count(row['dead'])} to {name} given up", href=href, help="Mend the cause, then replay them")
+        )
     if row["parked"] and "delivery_parked" not in told:
         href = f"/deliveries?state=parked&target={name}"
-        text = f"{row['parked']} to {name} parked: it may have them already"
-        points.append(Point(text, href=href, help="look there, then release or cancel each"))
+        text = f"{_count(row['parked'])} to {name} parked: it may have them already"
+        points.append(Point(text, href=href, help="Look there, then release or cancel each"))
     return points
+
+
+def _count(count: int) -> str:
+    return "1 delivery" if count == 1 else f"{count} deliveries"
 
 
 def _incident(one: Incident) -> Point:
@@ -93,7 +99,7 @@ def _nothing_yet(stats: Mapping[str, Any], portals: Mapping[str, str], sources: 
             Point(
                 "No target is configured: add one under [targets.NAME]",
                 href="/catalog",
-                help="the types that it can take",
+                help="The types that it can take",
             )
         )
     if not portals:

@@ -35,6 +35,21 @@ async def show_quarantined(request: Request) -> Response:
     return rendering.page(request, "quarantined.html", one=found)
 
 
+async def retry_quarantined(request: Request, _form: Form) -> Response:
+    """Read one body again by what its source's settings say now."""
+    found = await services_of(request).quarantine.retry(request.path_params["id"], by=by(request))
+    if not found.ok:
+        return await done(request, f"Still not readable: {found.error}.", to=f"/quarantine/{found.id}", kind="bad")
+    event = found.events[0].id
+    return await done(request, "It was read and accepted; it has left the quarantine.", to=f"/events/{event}")
+
+
+async def drop_quarantined(request: Request, form: Form) -> Response:
+    """Forget one body for good."""
+    await services_of(request).quarantine.drop(request.path_params["id"], by=by(request), reason=form.text("reason"))
+    return await done(request, "Dropped: it cannot be read again.", to="/quarantine")
+
+
 async def list_audit(request: Request) -> Response:
     """Acts of people and tokens, newest first."""
     query = PageQuery(request)

@@ -106,6 +106,7 @@ def environment() -> Environment:
         "json": json_text,
         "number": number,
         "query": query,
+        "ticks": ticks,
     }
     made.globals |= {"static": static_url, "plural": plural}
     return made
@@ -119,6 +120,15 @@ def instant(at: float | str | None) -> Markup | str:
     moment = moment.astimezone(UTC)
     stamp, text = moment.strftime("%Y-%m-%dT%H:%M:%SZ"), moment.strftime("%Y-%m-%d %H:%M:%S")
     return Markup('<time datetime="{}">{}</time>').format(stamp, text)
+
+
+def ticks(text: str) -> Markup:
+    """A sentence of ours in which commands stand between backticks, these as code; all else as text."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return Markup("{}").format(text)
+    plain, code = Markup("{}"), Markup("<code>{}</code>")
+    return Markup("").join((code if at % 2 else plain).format(part) for at, part in enumerate(parts))
 
 
 def clock(at: float) -> str:

@@ -49,6 +49,8 @@ async def show_target(request: Request) -> Response:
         day=day,
         week=week,
         types=list(catalog.TYPES),
+        is_signed=settings is not None and settings["type"] == "webhook",
+        rotation=(await services.rotations()).get(name),
     )
 
 
@@ -76,6 +78,21 @@ async def test(request: Request, _form: Form) -> Response:
         raise NotFoundError(f"there is no target {name}")
     answer = await ask(request, "target", name)
     return rendering.page(request, "test.html", name=name, answer=answer)
+
+
+async def rotate(request: Request, form: Form) -> Response:
+    """Begin, finish or abort the rotation of its signing secret; the new one is on this page alone."""
+    name, action = request.path_params["target"], form.text("action")
+    if action not in ("begin", "finish", "abort"):
+        raise RefusedError("a rotation is begun, finished or aborted. Nothing was changed")
+    if name not in services_of(request).settings.targets:
+        raise NotFoundError(f"there is no target {name}")
+    answer = await ask(request, "rotate", f"{name} {action}")
+    if not answer["ok"]:
+        raise RefusedError(str(answer["error"]))
+    if action != "begin":
+        return await done(request, f"The rotation is {answer['state']}.", to=f"/targets/{name}")
+    return rendering.page(request, "rotation.html", name=name, secret=answer["secret"])
 
 
 async def show_preview(request: Request, form: Form) -> Response:
