@@ -117,7 +117,7 @@ class Desk:
     async def resume(self, target: str, *, by: str, reason: str = "") -> bool:
         """Send to a target again; False when it was not paused. Raises NotFoundError."""
         self._known(target)
-        was_paused = await self._store.resume(target)
+        was_paused = await self._store.resume(target, now=self._outside.clock())
         if was_paused:
             self._outside.record(telemetry.TargetResumed(target=target, reason=reason, by=by))
         await self._note("targets.resume", target, by=by, reason=reason, result="open" if was_paused else "was open")

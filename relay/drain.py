@@ -39,6 +39,8 @@ class Pace:
 
 
 _AFTER_OUTAGE = 1.0
+# A successor that could not be started is tried again so soon.
+_AGAIN = 0.05
 
 
 async def ended(*tasks: asyncio.Task[None]) -> None:
@@ -87,7 +89,7 @@ class Drain:
         self._away = False
 
     async def run(self, successor: Callable[[], Awaitable[None]]) -> None:
-        """Claim and work; `successor` is called once, before the end of this drain's life, unless we are stopping."""
+        """Claim and work; `successor` is called before the end of this life until it succeeds, unless we are stopping."""
         clock = asyncio.get_running_loop().time
         end = clock() + self._pace.life
         followed = False
@@ -96,14 +98,15 @@ class Drain:
         try:
             while not self._stop.is_set() and clock() < end:
                 if not followed and clock() >= end - self._pace.overlap:
-                    followed = True
-                    await self._quietly(successor())
+                    followed = await self._quietly(successor())
                 wait = await self._claim()
                 until = end if followed else end - self._pace.overlap
-                await self._pause(min(wait, self._pace.idle, max(until - clock(), 0.0)))
+                await self._pause(min(wait, self._pace.idle, max(until - clock(), _AGAIN)))
             await self._quietly(self._store.leave(drain=self._name))
             while self._tasks:
-                await asyncio.wait(self._tasks)
+                await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+                # The room that this leaves is somebody else's: whoever found none looks again.
+                await self._quietly(self._store.wake())
         finally:
             await ended(*helpers, *self._tasks)
 
@@ -222,8 +225,10 @@ class Drain:
             now=self._outside.clock(), life=self._pace.lease, worker=self._worker, drain=self._name
         )
 
-    async def _quietly(self, work: Awaitable[None]) -> None:
+    async def _quietly(self, work: Awaitable[None]) -> bool:
         try:
             await work
+            return True
         except StoreError as error:
             self._outside.record(telemetry.StoreTrouble(reason=str(error)))
+            return False

@@ -152,6 +152,7 @@ class Errands:
             "outcome": result.outcome.value,
             "reason": result.reason,
             "status": result.status,
+            "message": preview.message,
             "request": {
                 "method": preview.method,
                 "url": preview.url,
@@ -211,6 +212,7 @@ class Errands:
             "type": envelope["type"],
             "standing": seen.standing,
             "note": seen.note,
+            "message": seen.message,
             "request": request if seen.method else None,
         }
 

@@ -62,6 +62,9 @@ def settled_by(
             dedupes=target.dedupes,
             jitter=jitter,
         )
+    if claimed.ahead is not None and (decision.state is DeliveryState.WAITING or decision.exhausted):
+        why = "it was tried ahead of its time, to see whether the target is back"
+        decision = retry.Decision(DeliveryState.WAITING, claimed.ahead, why)
     verdict = retry.verdict(result.outcome, status=result.status, sent=bool(result.request_headers))
     slowed = result.retry_after is not None and result.status in _SLOWED_DOWN
     return Settled(

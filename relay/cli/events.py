@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relay.cli import opened, out
+from relay.cli import opened, out, tail
 from relay.cli.group import Commands
 from relay.events import EventState
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from relay.services import Page, Services
 
 app = typer.Typer(cls=Commands, help="What came in, where it stands, and why.", no_args_is_help=True)
+app.command()(tail.tail)
 
 EventId = Annotated[str, typer.Argument(metavar="EVENT", help="Our id of the event (evt_...).")]
 Since = Annotated[str | None, typer.Option(help='Not before this: a time, or an age such as "2h".')]

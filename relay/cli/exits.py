@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 
 from relay.errors import BacklogFull, ConfigError, NotFoundError, RelayError, StoreError, StoreUnavailable
@@ -23,6 +25,12 @@ CODES: tuple[tuple[type[BaseException], int], ...] = (
 def code_of(error: BaseException) -> int | None:
     """The exit code of an error, None where nobody expected it."""
     return next((code for kind, code in CODES if isinstance(error, kind)), None)
+
+
+def close_output() -> None:
+    """Let the end of this process write what is left of stdout to nowhere: nobody reads it any more."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def explain(error: BaseException) -> None:

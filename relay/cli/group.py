@@ -17,7 +17,6 @@ NOT_BUILT: Mapping[str, Mapping[str, str]] = {
         "listen": "give a target the local address, with allow_http and allow_networks",
         "reconcile": "`relay events list` and `relay replay plan`",
     },
-    "events": {"tail": "`relay events list --since 5m`, or the log of `relay worker`"},
 }
 
 
@@ -27,6 +26,9 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except BrokenPipeError as error:  # whoever read our output has enough of it
+            exits.close_output()
+            raise typer.Exit(exits.OK) from error
         except (Exception, KeyboardInterrupt) as error:
             code = exits.code_of(error)
             if code is None:

@@ -53,6 +53,18 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str =
     sys.stdout.write("\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n")
 
 
+def line(*cells: Any) -> None:
+    """One line of a list that grows: its cells with two blanks between, at once; a state has its colour."""
+    from rich.text import Text
+
+    shown = [Text(cell(value), style=_STATES.get(str(value).strip(), "")) for value in cells if value not in (None, "")]
+    screen = console()
+    with screen.capture() as captured:
+        screen.print(Text("  ").join(shown))
+    sys.stdout.write(captured.get())
+    sys.stdout.flush()
+
+
 def facts(pairs: Mapping[str, Any]) -> None:
     """Names and values, one a line; what is None or empty is left out."""
     shown = {name: cell(value) for name, value in pairs.items() if value not in (None, "", (), [], {})}
@@ -106,6 +118,11 @@ def instant(at: float | str | None) -> str | None:
     return None if at is None else f"{utc(at)} UTC"
 
 
+def clock(at: float | None) -> str:
+    """The time of day (UTC), for lines that come as things happen."""
+    return "" if at is None else datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
+
+
 def with_instants(found: Mapping[str, Any], *names: str) -> dict[str, Any]:
     """A record as the API shows it, with these of its fields as a person reads them."""
     return {name: instant(value) if name in names else value for name, value in found.items()}
@@ -122,6 +139,7 @@ _STATES = {
     "delivered": "green",
     "routed": "green",
     "dead": "red",
+    "failed": "red",
     "parked": "yellow",
     "waiting": "cyan",
     "sending": "cyan",

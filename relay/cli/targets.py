@@ -78,6 +78,7 @@ def try_(name: Name, as_json: out.AsJson = False) -> None:
     else:
         request = answer["request"]
         out.facts({"outcome": answer["outcome"], "status": answer["status"], "reason": answer["reason"]})
+        _read(answer["message"])
         sys.stdout.write(f"\n{request['method']} {request['url']}\n")
         out.facts(request["headers"])
         sys.stdout.write(f"\n{out.printable(request['body'], keep=chr(10))}\n")
@@ -114,12 +115,19 @@ def preview(
         out.json_out(answer)
     else:
         out.facts({key: answer[key] for key in ("event", "type", "standing", "note") if answer[key]})
+        _read(answer["message"])
         if request := answer["request"]:
             sys.stdout.write(f"\n{request['method']} {request['url']}\n")
             out.facts(request["headers"])
             sys.stdout.write(f"\n{out.printable(request['body'], keep=chr(10))}\n")
     if not answer["ok"]:
         raise typer.Exit(exits.FAILED)
+
+
+def _read(message: str) -> None:
+    """What people would read, of a target that people read."""
+    if message:
+        sys.stdout.write(f"\n{out.printable(message, keep=chr(10))}\n")
 
 
 @app.command()

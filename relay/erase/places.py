@@ -27,7 +27,7 @@ from relay.store.work import Body
 _OURS = frozenset(
     (
         *("count", "wake", "drains", "workers", "served", "rate", "format", "retention", "erased", "erasedkey"),
-        *("portals", "targets", "erasures", "plans", "fm", "arq", "lg", "n"),
+        *("portals", "targets", "erasures", "plans", "fm", "arq", "lg", "lgkey", "sig", "n"),
     )
 )
 _TEXTS = {"e": frozenset({"why"}), "d": frozenset({"why"})}

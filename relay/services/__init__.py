@@ -8,6 +8,7 @@ from relay.quarantine import Reread
 from relay.replay import PlanRequest
 from relay.services.opening import loop_factory, open_services, store_url
 from relay.services.services import Services
+from relay.store.following import Following
 from relay.store.paging import Page
 from relay.store.reading import DeliveryFilter, DeliveryRow, EventFilter
 from relay.store.rotation import Rotation
@@ -20,6 +21,7 @@ __all__ = [
     "DeliveryFilter",
     "DeliveryRow",
     "EventFilter",
+    "Following",
     "Incident",
     "Order",
     "Page",

@@ -23,6 +23,7 @@ from relay.settings import WebhookTarget
 from relay.store.ledger import Ledger
 from relay.store.plans import Plans
 from relay.store.rotation import SigningSecrets
+from relay.store.threads import Threads
 from relay.store.work import Lane
 from relay.targets import build_all
 
@@ -78,7 +79,12 @@ async def add_worker_part(services: Services, stack: AsyncExitStack) -> None:
     )
     await signing.open()
     targets = build_all(
-        settings.targets, messages=messages, public_url=settings.relay.public_url, ledger=ledger, signing=signing
+        settings.targets,
+        messages=messages,
+        public_url=settings.relay.public_url,
+        ledger=ledger,
+        threads=Threads(services.store.client, services.keys),
+        signing=signing,
     )
     for target in targets.values():
         stack.push_async_callback(target.aclose)

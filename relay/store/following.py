@@ -180,9 +180,9 @@ class Following:
             seen = marks[one.record.event.id]
             # What is told is what is remembered: it may have gone on since the marks were read.
             seen |= {name: _Mark(each.state, each.attempts, each.round) for name, each in deliveries.items()}
-            for target in _news(one.marks, {name: seen[name] for name in self._targets(one.record) if name in seen}):
-                if each := deliveries.get(target):
-                    found.append(Moved(one.record, each, await self._last_attempt(each)))
+            news = _news(one.marks, {name: seen[name] for name in self._targets(one.record) if name in seen})
+            ended = [deliveries[target] for target in news if target in deliveries]
+            found += [Moved(one.record, each, await self._last_attempt(each)) for each in ended]
         # From here on nothing can fail any more.
         self._found += found
         for one in routed:

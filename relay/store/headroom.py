@@ -19,7 +19,7 @@ _LOOK_EVERY = 1.0
 
 
 class Headroom:
-    """Whether the store has room for new events; asks it once a second at most."""
+    """Whether the store has room for new events; asks it once a second at most, and while it is full at every try."""
 
     def __init__(self, client: aioredis.Redis, *, limit: int | None) -> None:
         """`limit` in bytes; None: nine tenths of Redis's own maxmemory, else eight tenths of the machine's memory."""
@@ -30,7 +30,7 @@ class Headroom:
 
     async def demand(self, *, now: float) -> None:
         """Raises StoreFull when there is no room, StoreUnavailable when the store does not answer."""
-        if self._looked_at is None or not 0 <= now - self._looked_at < _LOOK_EVERY:
+        if self._full is not None or self._looked_at is None or not 0 <= now - self._looked_at < _LOOK_EVERY:
             self._full = await self._look()
             self._looked_at = now
         if self._full is not None:

@@ -41,7 +41,7 @@ class Keys:
         return f"{self.prefix}a:{event}:{target}"
 
     def entity(self, lane: str) -> str:
-        """Hash: per (portal, entity, id) last sequence, claimed version, and per target what was delivered last."""
+        """Hash: per (portal, entity, id) last sequence, claimed version, and what each target has, or may have, of it."""
         return f"{self.prefix}n:{lane}"
 
     # Work --------------------------------------------------------------------------------------
@@ -113,7 +113,8 @@ class Keys:
     # Targets -----------------------------------------------------------------------------------
 
     def target(self, target: str) -> str:
-        """Hash: a target's pause (by whom, why, since), its hold (ms) after a Retry-After, and its breaker."""
+        """Hash: a target's pause (by whom, why, since), its hold (ms) after a Retry-After, its breaker, and when a
+        shared rate let it through last (ms)."""
         return f"{self.prefix}t:{target}"
 
     def signing(self, target: str) -> str:

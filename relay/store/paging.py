@@ -67,9 +67,10 @@ class Pager:
                 ties = max(await pipe.execute(), default=0)
         rows: list[Any] = []
         looked_at = 0
+        step = min(limit, _STEP)  # as a rule all fit; where few do, further steps are longer
         while looked_at < _LOOKED_AT_PER_PAGE:
-            found = await self._below(indexes, place, low, high, _STEP + ties)
-            found = found[:_STEP]
+            found = await self._below(indexes, place, low, high, step + ties)
+            found = found[:step]
             for spot, row in zip(found, await load(found), strict=True):
                 looked_at += 1
                 ties = ties + 1 if place is not None and spot.score == place[0] else 1
@@ -78,8 +79,9 @@ class Pager:
                     rows.append(row)
                     if len(rows) == limit:
                         return Page(rows=tuple(rows), cursor=f"{spot.score!r}:{spot.id}")
-            if len(found) < _STEP:
+            if len(found) < step:
                 return Page(rows=tuple(rows), cursor=None)
+            step = _STEP
         assert place is not None
         return Page(rows=tuple(rows), cursor=f"{place[0]!r}:{place[1]}")
 

@@ -22,6 +22,8 @@ from relay.store.store import ms
 
 KNOWN_AFTER = 2.0
 """Every worker signs by a change after so many seconds."""
+SETTLED_AFTER = 5.0
+"""A rotation can be finished after so many seconds: by then each worker signs with both, whatever its clock says."""
 
 _LOST_KEY = (
     "none of the encryption keys opens the signing secret that rotate-secret made: put the key that was in use before "
@@ -170,12 +172,16 @@ class SigningSecrets:
         return secret
 
     async def finish(self, target: str) -> None:
-        """The new secret alone signs from now on. Raises RefusedError where no rotation is under way."""
+        """The new secret alone signs from now on. Raises RefusedError where none is under way, or it has just begun."""
         raw, rotation = await self._under_way(target)
         self._signing(target, rotation)
-        alone = replace(
-            rotation, alone=rotation.coming, alone_since=round(self._clock(), 3), coming="", since=None, by=""
-        )
+        now = self._clock()
+        if now - (rotation.since or 0.0) < SETTLED_AFTER:
+            raise RefusedError(
+                f"the rotation has just begun, and not every worker signs with the new secret yet: finish it after "
+                f"{SETTLED_AFTER:g} s, when the receiver has it. Nothing was changed"
+            )
+        alone = replace(rotation, alone=rotation.coming, alone_since=round(now, 3), coming="", since=None, by="")
         await self._replace(target, raw, alone)
 
     async def abort(self, target: str) -> None:

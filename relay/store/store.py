@@ -274,11 +274,12 @@ class Store:
         """Stop sending to a target; its deliveries wait."""
         await command(self.client, "HSET", self.keys.target(target), "paused", reason, "by", by, "since", ms(now))
 
-    async def resume(self, target: str) -> bool:
-        """Send to a target again: ends a pause, a hold and an open breaker; False when there was none."""
-        gone = await command(self.client, "HDEL", self.keys.target(target), *_IN_THE_WAY)
-        await self.wake()
-        return bool(gone)
+    async def resume(self, target: str, *, now: float) -> bool:
+        """Send to a target again: ends a pause, a hold and an open breaker, and what failed meanwhile goes now.
+
+        False when nothing was in the way.
+        """
+        return bool(await self._call("resume", now, target, *_IN_THE_WAY))
 
     # Life ----------------------------------------------------------------------------------------
 
@@ -345,7 +346,7 @@ def _claimed_event(row: Sequence[Any]) -> ClaimedEvent:
 
 
 def _claimed_delivery(row: Sequence[Any], *, until: float) -> ClaimedDelivery:
-    id_, target, token, sequence, attempt, step, round_, replay, body, at, own, salt, released = row
+    id_, target, token, sequence, attempt, step, round_, replay, body, at, own, salt, released, ahead = row
     return ClaimedDelivery(
         id=id_.decode(),
         target=target.decode(),
@@ -360,4 +361,5 @@ def _claimed_delivery(row: Sequence[Any], *, until: float) -> ClaimedDelivery:
         lease_until=until,
         salt=salt.decode(),
         released=bool(released),
+        ahead=float(ahead) / 1000 if ahead else None,
     )

@@ -95,6 +95,7 @@ class ClaimedDelivery:
     `attempt` numbers the attempts of this round, those lost with their worker included; `step` leaves these out and
     is its place in the retry schedule. `accepted_at` is when the event was accepted (seconds). `salt` makes another
     idempotency key of it, where a person asked for that; `released`: a person says that the target does not have it.
+    `ahead`: it is tried now to see whether its target is back, and would have been due then (seconds).
     """
 
     id: str
@@ -110,6 +111,7 @@ class ClaimedDelivery:
     lease_until: float
     salt: str = ""
     released: bool = False
+    ahead: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import html
 import ssl
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -23,7 +24,7 @@ from relay.messages import Digest, Message
 from relay.messages.markup import plain, protect, runs
 from relay.settings import EmailTarget
 from relay.targets.answers import Verdict
-from relay.targets.base import Common, Sending, Transport, policy_of
+from relay.targets.base import Common, Result, Sending, Transport, policy_of
 from relay.targets.chat import OPEN, Chat
 from relay.targets.smtp import TAKEN, Server, SmtpTransport
 
@@ -81,7 +82,8 @@ class Email(Chat):
         lines = [line for block in message.body for line in block.splitlines()]
         small = [text for text in (" · ".join(message.context), *small) if text]
         paragraphs = [*(f"<p>{'<br>'.join(map(_html, block.splitlines()))}</p>" for block in message.body)]
-        return self._mail(message.title, sendings, lines, paragraphs, small, link)
+        text, page = _text(message.title, lines, small, link), _page(message.title, paragraphs, small, link)
+        return self._mail(message.title, sendings, text=text, page=page)
 
     def several(self, digest: Digest, sendings: Sequence[Sending], *, small: Sequence[str], link: str) -> bytes:
         lines, paragraphs = list(digest.counts), [f"<p>{_html(text)}</p>" for text in digest.counts]
@@ -90,7 +92,8 @@ class Email(Chat):
             lines += ["", *heading, *(f"- {line}" for line in group.lines)]
             paragraphs += [f"<h3>{_html(text)}</h3>" for text in heading]
             paragraphs.append("<ul>" + "".join(f"<li>{_html(line)}</li>" for line in group.lines) + "</ul>")
-        return self._mail(digest.title, sendings, lines, paragraphs, small, link)
+        text, page = _text(digest.title, lines, small, link), _page(digest.title, paragraphs, small, link)
+        return self._mail(digest.title, sendings, text=text, page=page)
 
     def judge(self, response: httpx.Response, *, now: float) -> Verdict:
         """The server's code, and to what it was the answer: what it says of a mail, it says of no other."""
@@ -105,15 +108,12 @@ class Email(Chat):
             return Verdict(Outcome.REJECTED if stage == "content" else Outcome.TARGET_BROKEN, reason)
         return Verdict(Outcome.UNKNOWN, f"the mail server's answer has no meaning here (SMTP {code})")
 
-    def _mail(
-        self,
-        title: str,
-        sendings: Sequence[Sending],
-        lines: Sequence[str],
-        paragraphs: Sequence[str],
-        small: Sequence[str],
-        link: str,
-    ) -> bytes:
+    def _result(self, sendings: Sequence[Sending], response: httpx.Response, kept: Mapping[str, str]) -> Result:
+        result = super()._result(sendings, response, kept)
+        # Of a success with a status nothing is said; that a recipient is missing has to be.
+        return replace(result, status=None) if response.extensions.get("refused") else result
+
+    def _mail(self, title: str, sendings: Sequence[Sending], *, text: str, page: str) -> bytes:
         keys = sorted(idempotency_key(one.event_id, self.name, one.salt) for one in sendings)
         token = hashlib.blake2b("\n".join(keys).encode(), digest_size=16).hexdigest()
         subject = plain(title)
@@ -126,19 +126,15 @@ class Email(Chat):
         # Out-of-office answers to a machine help nobody (RFC 3834).
         mail["Auto-Submitted"] = "auto-generated"
         mail["X-Auto-Response-Suppress"] = "All"
-        mail.set_content("\n".join(_text(title, lines, small, link)) + "\n", cte="quoted-printable")
-        mail.add_alternative(_page(title, paragraphs, small, link), subtype="html", cte="quoted-printable")
+        mail.set_content(text, cte="quoted-printable")
+        mail.add_alternative(page, subtype="html", cte="quoted-printable")
         mail.set_boundary(f"=_{token}")
         return mail.as_bytes()
 
 
-def _text(title: str, lines: Sequence[str], small: Sequence[str], link: str) -> Iterator[str]:
-    yield from (plain(title), "")
-    yield from map(plain, lines)
-    if small:
-        yield from ("", *map(plain, small))
-    if link:
-        yield from ("", f"{OPEN}: {link}")
+def _text(title: str, lines: Sequence[str], small: Sequence[str], link: str) -> str:
+    parts = [title, "", *lines, *(["", *small] if small else []), *(["", f"{OPEN}: {protect(link)}"] if link else [])]
+    return "".join(f"{plain(part)}\n" for part in parts)
 
 
 def _page(title: str, paragraphs: Sequence[str], small: Sequence[str], link: str) -> str:

@@ -64,14 +64,8 @@ class SmtpTransport:
             raise
         except TimeoutError as error:
             raise call.broken(f"no whole answer came within {timeout:g} s") from error
-        except ssl.SSLCertVerificationError as error:
-            raise call.broken(f"TLS: the certificate is not accepted ({error.verify_message})") from error
-        except ssl.SSLError as error:
-            raise call.broken(f"TLS failed ({error.reason or type(error).__name__})") from error
-        except aiosmtplib.SMTPException as error:
+        except (aiosmtplib.SMTPException, OSError) as error:
             raise _explained(error, call) from error
-        except OSError as error:
-            raise call.broken(f"the connection broke ({type(error).__name__})") from error
         finally:
             call.close()
 
@@ -94,7 +88,7 @@ class _Call:
             smtp = await self._greeted()
             self.stage = "sender"
             await smtp.mail(self._sender)
-            refused = []
+            refused: list[int] = []
             for place, recipient in enumerate(self._recipients):
                 self.stage = "recipients"
                 try:
@@ -183,9 +177,13 @@ class _Call:
             self._smtp.close()
 
 
-def _explained(error: aiosmtplib.SMTPException, call: _Call) -> SendError:
+def _explained(error: Exception, call: _Call) -> SendError:
     """A failure without a reply of the server's own. Foreign texts hold addresses and stay behind."""
-    match error:
+    match _tls(error) or error:
+        case ssl.SSLCertVerificationError(verify_message=reason):
+            return call.broken(f"TLS: the certificate is not accepted ({reason})")
+        case ssl.SSLError(reason=reason):
+            return call.broken(f"TLS failed ({reason or 'no reason given'})")
         case aiosmtplib.SMTPNotSupported():
             refused = NotSent("the mail server knows no way to sign in that we know")
             refused.permanent = True
@@ -194,4 +192,13 @@ def _explained(error: aiosmtplib.SMTPException, call: _Call) -> SendError:
             return call.broken("no answer came in time")
         case aiosmtplib.SMTPServerDisconnected() | aiosmtplib.SMTPConnectError():
             return call.broken(f"the server hung up ({call.stage})")
+        case OSError():
+            return call.broken(f"the connection broke ({call.stage}, {type(error).__name__})")
     return call.broken(f"the server does not speak SMTP as it should ({call.stage}, {type(error).__name__})")
+
+
+def _tls(error: BaseException | None) -> ssl.SSLError | None:
+    """The failure of TLS underneath, if it was one."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__
+    return error

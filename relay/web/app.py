@@ -21,6 +21,7 @@ from relay.settings import Settings
 from relay.web import api, problems
 from relay.web.connect import callback
 from relay.web.dashboard import routes as dashboard_routes
+from relay.web.dashboard.door import as_page
 from relay.web.health import healthz, metrics, readyz
 from relay.web.receiver import BODY_PATIENCE, Receiver
 
@@ -89,17 +90,18 @@ class Doorkeeper:
                 headers={"connection": "close"},
                 retry_after=2.0,
             )
-            await problems.answer(stopping)(scope, receive, send)
+            await (as_page(Request(scope), stopping) or problems.answer(stopping))(scope, receive, send)
             return
         try:
             await self._app(scope, receive, send)
         except Exception as error:
             state.services.telemetry.record(telemetry.OwnFault(where=_place(scope), error=error))
-            await problems.answer(error)(scope, receive, send)
+            answer = as_page(Request(scope), error) or problems.answer(error)
+            await answer(scope, receive, send)
 
 
-async def _problem(_request: Request, error: Exception) -> Response:
-    return problems.answer(error)
+async def _problem(request: Request, error: Exception) -> Response:
+    return as_page(request, error) or problems.answer(error)
 
 
 def _open(settings: Settings) -> AbstractAsyncContextManager[Services]:

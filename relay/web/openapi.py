@@ -36,7 +36,7 @@ def document() -> Json:
                 "Problem": {"description": "What is wrong (RFC 9457).", "content": _content("Problem", _PROBLEM)}
             },
             "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer", "description": "RELAY_ADMIN_TOKEN of this relay."}
+                "token": {"type": "http", "scheme": "bearer", "description": "RELAY_ADMIN_TOKEN, or an API token."}
             },
         },
     }

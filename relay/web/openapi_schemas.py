@@ -321,12 +321,13 @@ SCHEMAS: Json = {
     "Preview": _object(
         {
             "ok": _FLAG,
-            **dict.fromkeys(("target", "event", "type", "standing", "note"), _TEXT),
+            **dict.fromkeys(("target", "event", "type", "standing", "note", "message"), _TEXT),
             "request": _maybe(
                 _object({**dict.fromkeys(("method", "url", "body"), _TEXT), "headers": {"type": "object"}})
             ),
         },
-        says="`ok`: something would be sent. `standing`: new, correction, reversal, or why not (payroll only).",
+        says="`ok`: something would be sent. `standing`: new, correction, reversal, or why not (payroll only). `message`: "
+        "what people would read (chat and mail only).",
     ),
     # The rest --------------------------------------------------------------------------------------
     "Catalog": _object(

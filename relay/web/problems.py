@@ -108,7 +108,7 @@ def answer(error: Exception, *, headers: Mapping[str, str] | None = None) -> Res
         "type": TYPE_PREFIX + kind.slug,
         "title": kind.title,
         "status": kind.status,
-        "detail": _detail(error, kind),
+        "detail": detail(error, kind),
     }
     if errors := _errors(error):
         body["errors"] = errors
@@ -121,7 +121,8 @@ def answer(error: Exception, *, headers: Mapping[str, str] | None = None) -> Res
     return response
 
 
-def _detail(error: Exception, kind: Kind) -> str:
+def detail(error: Exception, kind: Kind) -> str:
+    """What an error says to whoever caused it."""
     if kind is OUR_FAULT:
         return "something went wrong here; it is in the relay's log, and the request may be sent again"
     if isinstance(error, BadEnvelope):

@@ -157,6 +157,7 @@ def _secrets(settings: Settings) -> list[str]:
     found = [secret for source in settings.sources.values() for secret in source.secrets]
     if settings.environment.admin_token is not None:
         found.append(settings.environment.admin_token)
+    found += [user.password for user in settings.users.values() if user.password is not None]
     return [secret.reveal() for secret in found]
 
 

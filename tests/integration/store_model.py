@@ -32,7 +32,7 @@ OPEN = ("waiting", "sending", "parked")
 ENDED_EVENTS = (EventState.UNROUTED, EventState.DEAD)
 # What a plan may take.
 ENDS = (DeliveryState.DEAD, DeliveryState.CANCELLED, DeliveryState.SUPERSEDED, DeliveryState.DELIVERED)
-MOST_EVENTS = 10
+MOST_EVENTS = 14
 
 Answer = TypeVar("Answer")
 numbers = itertools.count(1)
@@ -198,12 +198,14 @@ class StoreModel(RuleBasedStateMachine):
         due, leased = new | replayed, picture.sets["lease:e"] & set(states) if events else picture.sets[f"lease:{work}"]
         assert not due & leased
         assert not new & replayed, "due twice"
+        for id_ in replayed:
+            last = (picture.lane((id_, work.removeprefix("t:")))[-1], work.removeprefix("t:"))
+            assert "rp" in picture.deliveries[last], "what is new waits for other replays"
         assert due | leased == found, "a head that nobody will find, or something found that is no head"
         assert events or leased == {id_ for id_, now in states.items() if now == "sending"}
 
-    def some(self, pick: int, rather: Sequence[Key] = ()) -> Key:
-        keys = list(rather or self.look().deliveries)
-        return keys[pick % len(keys)]
+    def of_state(self, *states: str) -> list[Key]:
+        return [key for key, one in self.look().deliveries.items() if one["st"] in states]
 
     def sequence(self, key: Key) -> int:
         return int(self.look().events[key[0]]["seq"])

@@ -203,7 +203,7 @@ async def test_each_edge_is_told_once_whoever_dies_when(make: Make, at: int, aft
     await world.store.pause("hours", now=world.clock(), by="cli:somebody", reason="x")
     for turn in range(20):
         if turn == 10:
-            await world.store.resume("hours")
+            await world.store.resume("hours", now=world.clock())
         mortal = Mortal(world.alert_store, at=at, after=after)
         for watch in (world.watcher(mortal), world.watcher()):
             with contextlib.suppress(Died):
@@ -221,7 +221,7 @@ async def test_many_watchers_at_once_tell_once(make: Make) -> None:
     await world.store.pause("hours", now=world.clock(), by="relay", reason="it refuses us (401)")
     for turn in range(8):
         if turn == 4:
-            await world.store.resume("hours")
+            await world.store.resume("hours", now=world.clock())
         await asyncio.gather(*(world.watcher().look() for _ in range(10)))
         await world.relay.work()
         world.clock.now += WATCH_EVERY
@@ -390,7 +390,7 @@ async def test_a_backlog_near_its_limit_still_lets_the_alert_in(make: Make) -> N
     await world.store.accept([event() for _ in range(20)], now=world.clock())
     await world.go(30)
     assert sorted(world.told()) == ["backlog.growing", "target.paused"]
-    await world.store.resume("hours")
+    await world.store.resume("hours", now=world.clock())
     await world.go(600)
     assert sorted(world.told()) == ["backlog.calm", "backlog.growing", "target.paused", "target.resumed"]
 

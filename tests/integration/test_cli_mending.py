@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from relay.services import Services, open_services
 from relay.settings import load
 from relay.store.server import EmbeddedServer
 from relay.store.shelf import Quarantined
+from tests.integration.test_rotation import age
 
 CONFIG = """
 [sources.shifts]
@@ -66,7 +67,7 @@ def told(result: Result) -> Any:
     return json.loads(result.stdout)
 
 
-def test_a_secret_is_rotated(relay: Callable[..., Result]) -> None:
+def test_a_secret_is_rotated(relay: Callable[..., Result], environ: dict[str, str]) -> None:
     """The secret alone on stdout, once; list and check say that it is under way, since when, and what to do."""
     begun = relay("targets", "rotate-secret", "hours")
     assert (begun.exit_code, begun.stdout[:6], len(begun.stdout)) == (0, "whsec_", 51)
@@ -81,6 +82,9 @@ def test_a_secret_is_rotated(relay: Callable[..., Result]) -> None:
     again = relay("targets", "rotate-secret", "hours")
     assert (again.exit_code, again.stdout) == (1, "")
     assert "is under way already" in again.stderr
+    young = relay("targets", "rotate-secret", "hours", "--finish")
+    assert (young.exit_code, "has just begun" in young.stderr) == (1, True)
+    within(environ, age)
     assert told(relay("targets", "rotate-secret", "hours", "--finish", "--json"))["secret"] is None
     assert "a secret that rotate-secret made signs, not the configured one" in relay("targets", "list").stderr
     remedies = [one["remedy"] for one in json.loads(relay("check", "--connect", "--json").stdout)["findings"]]
@@ -145,8 +149,14 @@ def fill(environ: dict[str, str], **bodies: str) -> None:
             one = Quarantined(id=id_, source="shifts", at=1.0, reason="?", content_type="application/json", body=body)
             await services.shelf.quarantine(one, most=10)
 
+    within(environ, put)
+
+
+def within(environ: dict[str, str], act: Callable[[Services], Awaitable[None]]) -> None:
+    """Do something with the services of another process."""
+
     async def run() -> None:
         async with open_services(load(environ, role="store"), worker=False) as services:
-            await put(services)
+            await act(services)
 
     asyncio.run(run())

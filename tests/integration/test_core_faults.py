@@ -52,7 +52,7 @@ async def test_a_replay_is_not_due_twice_when_what_was_new_behind_it_ends(bench:
     await bench.store.pause("hours", now=T0, by="test", reason="test")
     new = bench.event("1")
     await bench.routed(new)
-    await bench.store.resume("hours")
+    await bench.store.resume("hours", now=T0)
     await bench.store.cancel(new.id, "hours", now=T0, reason="test")
     claimed = (await bench.claim(lane(concurrency=8))).deliveries
     assert [one.id for one in claimed] == [old.id]
@@ -305,7 +305,7 @@ async def test_what_is_new_is_sent_though_a_re_reading_tells_of_it(redis_client:
     plan = await world.planned(reread=True)
     await world.replays.start(str(plan["id"]), by="test")
     await world.runner.run(str(plan["id"]))
-    await world.store.resume("hours")
+    await world.store.resume("hours", now=world.clock())
     await world.relay.work()
     assert [one.event_id for one in world.relay.targets["hours"].sent] == [first, second.id, third.id]
 

@@ -577,3 +577,14 @@ def test_vendored_files_are_the_ones_of_the_notice() -> None:
         assert f"| {file.name} |" in notice
         assert hashlib.sha256(file.read_bytes()).hexdigest() in notice
     assert notice.count("Permission to use, copy, modify") == 2
+
+
+async def test_a_browser_gets_an_error_as_a_page_and_a_machine_as_a_problem(dashboard: Dashboard) -> None:
+    """Also for an address that is not there, and without a word of what a stranger wrote into it."""
+    page = await dashboard.client.get("/nothing/<script>", headers={"accept": "text/html,*/*"})
+    assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "<script>" not in page.text
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    problem(await dashboard.client.get("/nothing"), 404, "nothing-here")
+    answer = await dashboard.client.get("/api/v1/nothing", headers={**dashboard.bearer, "accept": "text/html"})
+    problem(answer, 404, "nothing-here")

@@ -152,7 +152,7 @@ async def test_two_days_of_outage_cost_nothing_but_time(make: Make) -> None:
     assert len(far.sent) <= 48 * 12 + 20
     assert world.told() == ["target.failing"]
 
-    await run(world, back + 25 * HOUR, watch=600)
+    await run(world, back + HOUR, watch=60)
     found = await counts(world)
     assert (found["delivered"], found["dead"], found["waiting"]) == (len(arrivals), 0, 0)
     told = [one for one in world.told() if one.startswith("target.")]
@@ -315,7 +315,7 @@ async def test_a_person_closes_it(make: Make) -> None:
     """`targets resume` does not wait for the next probe."""
     world, far = await broken(make)
     far.refuses = lambda: None
-    assert await world.store.resume("hours")
+    assert await world.store.resume("hours", now=world.clock())
     await run(world, START + 2)
     found = await counts(world)
     assert (found["delivered"], found["breaker"]) == (30, None)
@@ -330,3 +330,43 @@ async def test_refusals_of_single_events_open_nothing(make: Make) -> None:
     await run(world, START + 1)
     found = await counts(world)
     assert (found["dead"], found["delivered"], found["breaker"]) == (20, 10, None)
+
+
+# After an outage -----------------------------------------------------------------------------------
+
+
+async def test_when_it_is_back_nothing_waits_for_its_schedule(make: Make) -> None:
+    """What failed while the target was down goes out when the first probe succeeds, not hours later by its schedule."""
+    world = make(hours={"rate": {"per_second": 10}})
+    far = Far(world)
+    back = START + 7 * HOUR
+    far.refuses = lambda: httpx.Response(503) if world.clock() < back else None
+    await world.store.accept([event() for _ in range(50)], now=START)
+    await run(world, back)
+    await run(world, back + 5 * HOUR)
+    found = await counts(world)
+    assert (found["delivered"], found["dead"], found["waiting"]) == (50, 0, 0)
+    taken = [at for at, _, status in far.sent if status == 202]
+    assert taken[-1] - taken[0] <= 50 / 10 + 1
+
+
+async def test_a_target_that_comes_and_goes_shortens_no_schedule(make: Make) -> None:
+    """One delivery that always fails, at a target that breaks and mends all the time: it has its whole schedule."""
+    schedule = ["10s", "1m", "10m", "1h"]
+    world = make(hours={"breaker": QUICK, "retry": {"schedule": schedule}})
+    far = Far(world)
+    poison = event("poison")
+    up = itertools.cycle([True] * 5 + [False] * 5)
+    state = {"id": "", "up": True}
+    original = far._answer
+
+    def answer(sending: Sending) -> Result:
+        state["id"], state["up"] = sending.event_id, next(up)
+        return original(sending)
+
+    world.relay.targets["hours"].answer = answer
+    far.refuses = lambda: httpx.Response(500) if state["id"] == poison.id or not state["up"] else None
+    arrivals = [(START + n * 20.0, event()) for n in range(1, 400)]
+    await run(world, START + 2 * HOUR + 600, arrivals=[(START, poison), *arrivals])
+    tries = [at for at, id_, _ in far.sent if id_ == poison.id]
+    assert tries[-1] - START >= 10 + 60 + 600 + 3600

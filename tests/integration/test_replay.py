@@ -216,7 +216,7 @@ async def test_no_more_than_the_window_is_open(redis_client: aioredis.Redis, pre
         await world.relay.work()
     assert (parts["hours"]["done"], parts["hours"]["ends"]) == (10, {"delivered": 10})
     assert (parts["slow"]["done"], parts["slow"]["open"]) == (3, 3)
-    await world.store.resume("slow")
+    await world.store.resume("slow", now=world.clock())
     assert (await world.finish(plan["id"]))["ends"] == {"delivered": 20}
 
 

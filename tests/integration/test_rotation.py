@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -25,7 +26,7 @@ from relay.messages import sample
 from relay.services import Services, open_services
 from relay.settings import Settings, load_mapping
 from relay.store.client import command
-from relay.store.rotation import KNOWN_AFTER, Rotation
+from relay.store.rotation import KNOWN_AFTER, SETTLED_AFTER, Rotation
 from relay.targets import Result, Sending
 from relay.web.openapi import document
 from tests.integration.web_world import TOKEN, problem, web_over
@@ -82,7 +83,7 @@ class Relay:
     async def rotate(self, worker: Services, action: str = "begin") -> str:
         """The answer's secret; every worker knows afterwards."""
         answer_ = await worker.errands.rotate_secret("hours", action, by="cli:anna")
-        self.clock.now += KNOWN_AFTER
+        self.clock.now += SETTLED_AFTER
         return answer_["secret"] or ""
 
     async def send(self, worker: Services) -> Result:
@@ -120,7 +121,7 @@ def first_signature(received: Received, secret: str) -> bool:
 @pytest.fixture
 async def relay(redis_server: str, prefix: str) -> AsyncIterator[Relay]:
     async with Server(answer(204)) as far:
-        yield Relay(redis_server, prefix, far, Clock(time.time()))
+        yield Relay(redis_server, prefix, far, Clock(float(int(time.time()))))
 
 
 async def test_both_sign_until_it_is_finished_then_the_new_one_alone(relay: Relay) -> None:
@@ -173,6 +174,20 @@ async def test_every_worker_follows_and_a_restart_changes_nothing(relay: Relay) 
         assert verified_by(await relay.sent(one), OLD, new) == [False, True]
     async with relay.worker() as started:
         assert verified_by(await relay.sent(started), OLD, new) == [False, True]
+
+
+async def test_it_is_not_finished_before_every_worker_signs_with_both(relay: Relay) -> None:
+    """Else a receiver that has the new one alone would refuse what a worker sends that has not looked again."""
+    async with relay.worker() as one, relay.worker() as two:
+        await relay.sent(two)
+        new = (await one.errands.rotate_secret("hours", "begin", by="cli:anna"))["secret"]
+        relay.clock.now += SETTLED_AFTER - 0.5
+        with pytest.raises(RefusedError, match="the rotation has just begun"):
+            await relay.rotate(one, "finish")
+        assert verified_by(await relay.sent(two), OLD, new) == [True, True]
+        relay.clock.now += 0.5
+        await relay.rotate(one, "finish")
+        assert verified_by(await relay.sent(two), OLD, new) == [False, True]
 
 
 async def test_until_it_looks_again_a_worker_signs_as_before(relay: Relay) -> None:
@@ -352,12 +367,21 @@ async def test_the_api_does_it_by_a_worker(relay: Relay) -> None:
             "ops": None,
         }
         assert "already" in problem(await asked("begin"), 409, "refused")["detail"]
+        assert "just begun" in problem(await asked("finish"), 409, "refused")["detail"]
+        await age(web.services)
         assert valid(await asked("finish"), "Rotated")["secret"] is None
         (row, _) = valid(await web.get("/targets"), "Targets")["targets"]
         assert (row["rotation"]["under_way_since"], row["rotation"]["begun_by"]) == (None, None)
         assert row["rotation"]["replaces_configured_since"]
         problem(await web.post("/targets/hours/rotate-secret", {"action": "stop"}), 422, "body")
         problem(await web.post("/targets/nobody/rotate-secret", {"action": "begin"}), 404, "not-found")
+
+
+async def age(services: Services) -> None:
+    """A rotation under way began long enough ago: on a real clock, nobody waits in a test."""
+    key = services.keys.signing("hours")
+    begun = Rotation.from_json(await services.store.client.get(key))
+    await services.store.client.set(key, replace(begun, since=(begun.since or 0.0) - SETTLED_AFTER).to_json())
 
 
 def valid(answer_: httpx.Response, schema: str) -> Any:

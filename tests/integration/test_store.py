@@ -538,7 +538,7 @@ async def test_a_paused_target_waits_and_goes_on_after_resume(bench: Bench) -> N
     await bench.settle(claimed[1], DeliveryState.WAITING, due=T0)
     assert (await bench.claim()).deliveries == ()
     assert (await bench.reading.stats(["hours"], now=T0))["targets"]["hours"]["paused"]
-    assert await bench.store.resume("hours")
+    assert await bench.store.resume("hours", now=T0)
     assert [one.id for one in (await bench.claim()).deliveries] == [claimed[1].id]
 
 

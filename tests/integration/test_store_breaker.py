@@ -6,7 +6,7 @@ import pytest
 import redis.asyncio as aioredis
 
 from relay.events import Attempt, DeliveryState, Outcome
-from relay.store.work import BreakerPolicy, ClaimedDelivery, Kept, Settled, Verdict
+from relay.store.work import BreakerPolicy, ClaimedDelivery, Finished, Kept, Settled, Verdict
 from tests.integration.test_store import LEASE, T0, Bench, lane
 
 POLICY = BreakerPolicy(failures=3, sample=10, share=0.5, span=60.0, wait=10.0, longest=40.0)
@@ -165,9 +165,9 @@ async def test_an_answer_that_says_nothing_of_the_target_keeps_it_open(bench: Br
 async def test_a_person_who_resumes_it_closes_it(bench: BreakerBench) -> None:
     """`targets resume` ends a pause, a hold and an open breaker alike."""
     await bench.opened()
-    assert await bench.store.resume("hours")
+    assert await bench.store.resume("hours", now=T0)
     assert len(await bench.sent(T0)) == 5
-    assert not await bench.store.resume("hours")
+    assert not await bench.store.resume("hours", now=T0)
 
 
 async def test_another_target_is_not_touched(bench: BreakerBench) -> None:
@@ -178,3 +178,33 @@ async def test_another_target_is_not_touched(bench: BreakerBench) -> None:
     for delivery in (await bench.claim(lane("hours"))).deliveries[:3]:
         await bench.tried(delivery, "bad")
     assert len((await bench.claim(lane("slack"))).deliveries) == 4
+
+
+async def test_a_target_that_is_back_is_found_though_nothing_is_due(bench: BreakerBench) -> None:
+    """What waits for hours tries it ahead of its time; a failure then costs it neither an attempt nor its time."""
+    claimed = await bench.waiting(3)
+    for one in claimed:
+        await bench.tried(one, "bad", due=T0 + 7200)
+    probe = (await bench.sent(T0 + 10))[0]
+    assert (probe.attempt, probe.step, probe.ahead) == (2, 2, T0 + 7200)
+    await bench.tried(probe, "bad", now=T0 + 11, due=T0 + 7200)
+    later = (await bench.sent(T0 + 40))[0]
+    assert later.ahead == T0 + 7200
+    assert await bench.tried(later, "good", now=T0 + 41) == "closed"
+    rest = await bench.sent(T0 + 42)
+    assert len(rest) == 2, "and what waits goes out at once"
+    assert {one.step for one in rest} == {1}, "the attempts that failed while it was down are not counted"
+
+
+async def test_what_is_put_off_for_another_reason_stays_put_off(bench: BreakerBench) -> None:
+    """A digest's window or quiet hours are no failure: what never failed is not brought forward."""
+    await bench.opened(4)
+    put_off = bench.event("quiet")
+    await bench.store.accept([put_off], now=T0)
+    for one in (await bench.claim(lane("nobody"), deliveries=0)).events:
+        await bench.store.finish(
+            Finished(id=one.id, token=one.token, envelope=b"{}", targets=("hours",), dues={"hours": T0 + 7200}), now=T0
+        )
+    probe = (await bench.sent(T0 + 10))[0]
+    assert await bench.tried(probe, "good", now=T0 + 10) == "closed"
+    assert put_off.id not in {one.id for one in await bench.sent(T0 + 11)}

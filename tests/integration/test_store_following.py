@@ -107,7 +107,7 @@ async def test_an_event_is_told_from_its_coming_to_its_end(world: World) -> None
     (handled,) = await follower.look()
     assert isinstance(handled, Handled)
     assert (handled.record.targets, handled.record.envelope) == (("hours",), {"data": {}})
-    assert old not in handled.record.event.id
+    assert handled.record.event.id != old
     await world.settle(DeliveryState.WAITING, due_at=NOW + 5)
     (failed,) = await follower.look()
     assert isinstance(failed, Moved)
@@ -148,7 +148,7 @@ async def test_what_is_written_late_is_told_too(world: World) -> None:
 
 
 async def test_one_can_begin_in_the_past(world: World) -> None:
-    """`since` tells everything from there on, step by step, each once, also where more than a step share one instant."""
+    """`since` tells all from there on, step by step, each once, also where more than a step share one instant."""
     early = [await world.accept(at=NOW - 7200) for _ in range(2)]
     many = [await world.accept(at=NOW - 60 * (n % 3)) for n in range(2300)]
     follower = world.follow()

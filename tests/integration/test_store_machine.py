@@ -25,6 +25,7 @@ from tests.integration.store_model import (
     ENDS,
     LANES,
     MOST_EVENTS,
+    OPEN,
     PORTALS,
     TARGETS,
     StoreModel,
@@ -82,6 +83,23 @@ class StoreMachine(StoreModel):
         while self.held and state:
             self.settle(0, state, 0, "good" if state != "waiting" else "", False)
         self.take([LANES[name]], events=0, deliveries=3)
+
+    @precondition(lambda self: self.replays() and len(self.accepted) < MOST_EVENTS)
+    @rule(pick=picks, given_up=st.booleans())
+    def new_behind_a_replay(self, pick: int, given_up: bool) -> None:
+        """Something new of a record of which a replay waits; perhaps it is cancelled again."""
+        id_, target = self.replays()[pick % len(self.replays())]
+        portal, _, entity = self.look().events[id_]["lane"].split(":")
+        self.accept(int(entity), int(portal), "approved", 1)
+        new = self.accepted[-1].id
+        self.take([lane("nobody")], events=9, deliveries=0)
+        while self.held_events:
+            self.finish(0, TARGETS, None)
+        if given_up and (new, target) in self.look().deliveries:
+            self.give_up((new, target))
+
+    def replays(self) -> list[Key]:
+        return [key for key, one in self.look().deliveries.items() if one["st"] == "waiting" and "rp" in one]
 
     @precondition(lambda self: self.accepted)
     @rule(name=st.sampled_from(TARGETS), later=st.sampled_from((0.0, LEASE + 1)), silent=st.booleans())
@@ -168,15 +186,28 @@ class StoreMachine(StoreModel):
                 self.leased_until[one.id, one.target] = self.now + LEASE
 
     @precondition(lambda self: self.look().deliveries)
-    @rule(pick=picks, force=st.booleans(), replay=st.booleans(), once_more=st.booleans())
-    def reopen(self, pick: int, force: bool, replay: bool, once_more: bool) -> None:
-        older = [key for key in self.look().deliveries if self.overtaken(key, opened=True)]
-        key = self.some(pick, older if once_more else ())
-        self._reopen(key, force, f"plan_{key[1]}" if replay else "")
-        if once_more:
-            self._reopen(key, False, "")
+    @rule(pick=picks, among=st.sampled_from((ENDS, ENDS, ("parked",), (*ENDS, *OPEN))), force=st.booleans())
+    def reopen(self, pick: int, among: Sequence[str], force: bool) -> None:
+        if keys := self.of_state(*among):
+            self.open_again(keys[pick % len(keys)], force, "")
 
-    def _reopen(self, key: Key, force: bool, replay: str) -> None:
+    @precondition(lambda self: self.of_state(*ENDS))
+    @rule(pick=picks, force=st.booleans())
+    def replay(self, pick: int, force: bool) -> None:
+        keys = self.of_state(*ENDS)
+        key = keys[pick % len(keys)]
+        self.open_again(key, force, f"plan_{key[1]}")
+
+    @precondition(lambda self: any(self.overtaken(key, opened=True) for key in self.of_state(*ENDS)))
+    @rule(pick=picks, force=st.booleans(), once_more=st.booleans())
+    def reopen_older(self, pick: int, force: bool, once_more: bool) -> None:
+        older = [key for key in self.of_state(*ENDS) if self.overtaken(key, opened=True)]
+        key = older[pick % len(older)]
+        self.open_again(key, force, "")
+        if once_more:
+            self.open_again(key, False, "")
+
+    def open_again(self, key: Key, force: bool, replay: str) -> None:
         before = self.look()
         record = before.deliveries[key]
         done = replay != "" and record.get("rp") == replay
@@ -249,11 +280,12 @@ class StoreMachine(StoreModel):
         self.do(self.store.reopen_event(id_, now=self.now, states=ENDED_EVENTS))
 
     @precondition(lambda self: self.look().deliveries)
-    @rule(pick=picks)
-    def cancel(self, pick: int) -> None:
-        self._cancel(self.some(pick))
+    @rule(pick=picks, among=st.sampled_from((("parked",), ("parked",), ("parked",), (*ENDS, *OPEN))))
+    def cancel(self, pick: int, among: Sequence[str]) -> None:
+        if keys := self.of_state(*among):
+            self.give_up(keys[pick % len(keys)])
 
-    def _cancel(self, key: Key) -> None:
+    def give_up(self, key: Key) -> None:
         record = self.look().deliveries[key]
         was = record["st"]
         fits = was in ("waiting", "parked", "dead")
@@ -267,14 +299,14 @@ class StoreMachine(StoreModel):
     @rule(name=st.sampled_from(TARGETS))
     def pause_or_resume(self, name: str) -> None:
         if name in self.paused:
-            assert self.do(self.store.resume(name))
+            assert self.do(self.store.resume(name, now=self.now))
             self.breakers[name].reset()
         else:
             self.do(self.store.pause(name, now=self.now, by="test", reason="test"))
         self.paused ^= {name}
 
     @precondition(lambda self: self.accepted)
-    @rule(configured=st.sampled_from((TARGETS, ("hours",))))
+    @rule(configured=st.sampled_from((TARGETS, TARGETS, TARGETS, ("hours", "pay"), ("hours", "slack"))))
     def sweep(self, configured: Sequence[str]) -> None:
         before = self.look().deliveries
         self.do(command(self.client, "DEL", self.store.keys.served))
@@ -306,7 +338,7 @@ class StoreMachine(StoreModel):
                 return
             self.now += 100
             for key in [key for key, one in self.look().deliveries.items() if one["st"] == "parked"]:
-                self._cancel(key)
+                self.give_up(key)
             self.take(list(LANES.values()), events=9, deliveries=9)
             while self.held_events:
                 self.finish(-1, TARGETS, None)

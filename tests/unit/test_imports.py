@@ -39,7 +39,15 @@ SPINE = (
     *("alerts", "erase", "quarantine", "retention"),
 )
 # What the store answers and is asked with: plain records, without the store itself.
-STORE_RECORDS = ("store.audit", "store.reading", "store.reporting", "store.series", "store.sessions", "store.shelf")
+STORE_RECORDS = (
+    "store.audit",
+    "store.following",
+    "store.reading",
+    "store.reporting",
+    "store.series",
+    "store.sessions",
+    "store.shelf",
+)
 
 ROOMS: dict[str, Room] = {
     "__init__": Room(pure=True),
@@ -64,6 +72,8 @@ ROOMS: dict[str, Room] = {
     "store.keys": Room(pure=True),
     "store.cipher": Room(ours=("errors",), theirs=("cryptography",)),
     "planday": Room(ours=LEAVES, theirs=("httpx", "pydantic", "pydantic_core")),
+    # The one place that knows the mail library.
+    "targets.smtp": Room(ours=("errors", "http"), theirs=("httpx", "aiosmtplib")),
     "targets": Room(ours=(*LEAVES, "messages", "http", "__version__"), theirs=("httpx", "pydantic", "pydantic_core")),
     "messages": Room(ours=LEAVES, theirs=("minijinja", "pydantic_core")),
     "http": Room(ours=LEAVES, theirs=("httpx", "aiohttp", "yarl")),
@@ -128,7 +138,9 @@ ROOMS: dict[str, Room] = {
 }
 
 # One target kind never leans on another.
-APART = ("targets.payroll", "targets.slack", "targets.webhook")
+APART = (
+    *("targets.email", "targets.payroll", "targets.slack", "targets.slack_app", "targets.teams", "targets.webhook"),
+)
 
 IMPURE = frozenset(
     (

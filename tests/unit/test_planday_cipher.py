@@ -10,7 +10,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from relay.errors import ConfigError
-from relay.store.cipher import KEY_FILE, FernetCipher
+from relay.store.cipher import KEY_FILE, FernetCipher, Seal, sealed
 
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 
@@ -90,3 +90,19 @@ def test_a_key_file_that_is_no_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / KEY_FILE).mkdir(mode=0o700)
     with pytest.raises(ConfigError, match="cannot be used"):
         FernetCipher.load_or_make(tmp_path)
+
+
+def test_a_sealed_text_opens_for_the_one_who_asked() -> None:
+    """Each question has a key of its own; the same text never looks the same."""
+    seal, other = Seal(), Seal()
+    closed = sealed("whsec_a", seal.public)
+    assert seal.open(closed) == "whsec_a"
+    assert "whsec_a" not in closed
+    assert closed != sealed("whsec_a", seal.public)
+    with pytest.raises(ValueError, match="somebody else"):
+        other.open(closed)
+    with pytest.raises(ValueError, match="somebody else"):
+        seal.open(closed[:-4] + "AAAA")
+    for nonsense in ("", "x", "whsec_a"):
+        with pytest.raises(ValueError):
+            sealed("whsec_a", nonsense)

@@ -19,6 +19,7 @@ from relay.retry import (
     decide,
     enrich_again,
     own_fault_again,
+    verdict,
 )
 from relay.settings import Retry
 
@@ -68,6 +69,28 @@ def test_each_outcome_has_one_answer(
     assert decision.state is state
     assert decision.at == (None if wait is None else NOW + wait)
     assert decision.reason
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "sent", "says"),
+    [
+        (Outcome.DELIVERED, 202, True, "good"),
+        (Outcome.DELIVERED, None, False, "unsent"),
+        (Outcome.REJECTED, 422, True, "good"),
+        (Outcome.REJECTED, None, False, "unsent"),
+        (Outcome.REJECTED, None, True, ""),
+        (Outcome.HELD, None, False, "unsent"),
+        (Outcome.UNKNOWN, None, True, "bad"),
+        (Outcome.RETRY, 500, True, "bad"),
+        (Outcome.RETRY, None, True, "bad"),
+        (Outcome.RETRY, 429, True, ""),
+        (Outcome.RETRY, None, False, ""),
+        (Outcome.TARGET_BROKEN, 401, True, ""),
+    ],
+)
+def test_what_an_attempt_says_of_its_target(outcome: Outcome, status: int | None, sent: bool, says: str) -> None:
+    """Whether it works, whether it fails, that it was not asked, or nothing."""
+    assert verdict(outcome, status=status, sent=sent) == says
 
 
 def test_only_a_schedule_that_ran_out_is_exhausted() -> None:

@@ -15,7 +15,7 @@ from cloudevents.core.bindings.http import HTTPMessage, from_structured_event
 from standardwebhooks import Webhook as Judge
 
 from relay import __version__
-from relay.errors import ConfigError, Unrenderable
+from relay.errors import ConfigError, StoreUnavailable, Unrenderable
 from relay.events import Outcome, idempotency_key
 from relay.messages import TYPES, Messages, sample
 from relay.settings import Secret, WebhookTarget
@@ -181,6 +181,22 @@ def test_an_unfit_secret_is_found_at_start(secrets: tuple[str, ...]) -> None:
     assert fault.where == "targets.hours.signing_secret"
     assert "short" not in str(fault).replace("too short", "")
     assert "nonsense" not in str(fault)
+
+
+class Away:
+    """Secrets that cannot be asked for."""
+
+    async def of(self, target: str) -> tuple[str, ...]:
+        raise StoreUnavailable(f"the store did not answer about {target}")
+
+
+async def test_without_knowing_what_signs_nothing_is_sent() -> None:
+    """The delivery waits and says why; the configured secret may be one that nobody takes any more."""
+    made = build("hours", target().settings, messages=MESSAGES, signing=Away())
+    result = await made.send(sending())
+    assert result.outcome is Outcome.RETRY
+    assert result.reason == "not sent: it is not known which secret signs: the store did not answer about hours"
+    assert not result.request_headers
 
 
 def test_secrets_do_not_show_in_a_preview() -> None:

@@ -175,6 +175,7 @@ async def _live(stage: Stage, director: Director, voice: Voice) -> None:
     voice.chapter(6, "Try it yourself", "It goes on, with a small change every few seconds, until Ctrl-C.")
     voice.line(f"   receiver   {stage.receiver}/in/planday")
     voice.line(f"   health     {stage.receiver}/readyz   {stage.receiver}/metrics")
+    voice.line(f"   dashboard  {stage.receiver}/   (name admin, password: $RELAY_ADMIN_TOKEN below)")
     voice.line(f"   API        {stage.receiver}/api/v1/stats   (bearer token: $RELAY_ADMIN_TOKEN below)")
     voice.line(f"   logs       {stage.logs}")
     voice.line()

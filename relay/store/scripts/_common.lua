@@ -131,6 +131,33 @@ local function lose_holder(id, target)
   return begun, redis.call('HINCRBY', record, 'lost', 1)
 end
 
+-- The target works again: what waits for its next attempt goes now, oldest first, by the target's rate. The attempt that
+-- failed meanwhile is not counted: however often a target comes and goes, nothing dies sooner than its schedule says.
+-- What waits for another reason (a digest, quiet hours) has no attempt behind it and stays. At most 5,000, since this
+-- is one step; so many fail only where so many are sent side by side.
+local function bring_forward(target)
+  for _, set in ipairs({'due:t:', 'due:r:'}) do
+    local failed = {}
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. set .. target, '(' .. NOW, '+inf', 'LIMIT', 0, 5000)) do
+      local n, all = unpack(redis.call('HMGET', P .. 'd:' .. id .. ':' .. target, 'n', 'all'))
+      if tonumber(n or '0') + tonumber(all or '0') > 0 then
+        failed[#failed + 1] = {id, tonumber(redis.call('HGET', P .. 'e:' .. id, 'at')), tonumber(n or '0')}
+      end
+    end
+    table.sort(failed, function(one, other) return one[2] < other[2] end)
+    for index, entry in ipairs(failed) do
+      local record = P .. 'd:' .. entry[1] .. ':' .. target
+      local due = string.format('%.3f', now + index / 1000)
+      redis.call('ZADD', P .. set .. target, due, entry[1])
+      redis.call('HSET', record, 'due', due)
+      if entry[3] > 0 then
+        redis.call('HINCRBY', record, 'n', -1)
+        redis.call('HINCRBY', record, 'all', 1)
+      end
+    end
+  end
+end
+
 -- Nothing is left to do for an event.
 local function close_event(id)
   redis.call('ZREM', P .. 'open', id)

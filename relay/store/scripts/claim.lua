@@ -9,7 +9,8 @@
 -- Returns: {released events, released deliveries, next due in ms or -1, events, deliveries}
 --   event:    {id, token, sequence, tries, faults, waiting since (ms or ''), body, newest (ms or ''), portal}
 --   delivery: {id, target, token, sequence, attempt, step, round, replay id or '', body, accepted at in ms,
---              envelope of its own or '', salt of its key or '', whether a person released it (1/0)}
+--              envelope of its own or '', salt of its key or '', whether a person released it (1/0),
+--              when it would have been due though it is tried now (ms or '')}
 --
 -- Every portal and every target has its own room in a drain: one that is slow fills its own and no other's.
 -- `attempt` numbers the attempts of a round, those lost with their worker included; `step` leaves these out: a crash
@@ -95,8 +96,10 @@ local function take_back(target, dedupes, gathers)
     elseif lost > most_lost then
       move_delivery(id, target, 'dead', 'the worker died ' .. most_lost .. ' times while it held this delivery')
     else
-      redis.call('HSET', record, 'st', 'waiting', 'due', NOW)
-      make_due(target, id, NOW)
+      local due = redis.call('HGET', record, 'ahead') or NOW
+      redis.call('HDEL', record, 'ahead')
+      redis.call('HSET', record, 'st', 'waiting', 'due', due)
+      make_due(target, id, due)
     end
   end
 end
@@ -119,8 +122,9 @@ local function allowance(limiter, interval, burst, wanted)
 end
 
 -- What may be sent now of what is due: what is older than the newest state that its target has, or may have, ends here.
-local function ready_of(target, due, most, ready)
-  for _, id in ipairs(most > 0 and redis.call('ZRANGEBYSCORE', due, '-inf', NOW, 'LIMIT', 0, most) or {}) do
+local function ready_of(target, due, most, ready, until_when)
+  local ids = most > 0 and redis.call('ZRANGEBYSCORE', due, '-inf', until_when or NOW, 'LIMIT', 0, most) or {}
+  for _, id in ipairs(ids) do
     redis.call('ZREM', due, id)
     local lane, seq = unpack(redis.call('HMGET', P .. 'e:' .. id, 'lane', 'seq'))
     local is_over = overtaken(lane, target, seq)
@@ -159,14 +163,16 @@ local function lease_delivery(target, id, seq)
   redis.call('ZADD', P .. 'lease:t:' .. target, lease_end, id)
   local token = redis.call('HINCRBY', record, 'tok', 1)
   redis.call('HSET', record, 'st', 'sending')
-  local n, all, round, replay, own, salt, rel = unpack(redis.call(
-    'HMGET', record, 'n', 'all', 'rd', 'rp', 'own', 'nk', 'rel'))
+  local n, all, round, replay, own, salt, rel, due = unpack(redis.call(
+    'HMGET', record, 'n', 'all', 'rd', 'rp', 'own', 'nk', 'rel', 'due'))
+  local ahead = due and tonumber(due) > now and due or ''
+  if ahead ~= '' then redis.call('HSET', record, 'ahead', ahead) end
   local step = tonumber(n or '0') + 1
   local envelope = own and redis.call('GET', P .. 'b:' .. id .. ':' .. target) or ''
   return {
     id, target, token, tonumber(seq), step + tonumber(all or '0'), step, tonumber(round or '1'), replay or '',
     redis.call('GET', P .. 'b:' .. id), redis.call('HGET', P .. 'e:' .. id, 'at'), envelope, salt or '',
-    rel and 1 or 0,
+    rel and 1 or 0, ahead,
   }
 end
 
@@ -215,6 +221,11 @@ for _, i in ipairs(order) do
     -- Where one call takes all, it is under way alone, and what is new goes into it first.
     local for_replays = gathers > 1 and room or math.min(room, math.max(math.floor(concurrency * 3 / 4), 1) - busy)
     ready_of(target, replayed, for_replays - #ready, ready)
+    if breaker and room > 0 and #ready == 0 then
+      -- Nothing is due for a while, and nobody would see that the target is back: the next one tries it ahead of its time.
+      ready_of(target, due, 1, ready, '+inf')
+      if #ready == 0 then ready_of(target, replayed, 1, ready, '+inf') end
+    end
     if gathers > 1 then ready = together(target, ready) end
     local granted = allowance(limiter, interval, burst, gathers > 1 and math.min(#ready, 1) or #ready)
     if granted > 0 and sharers[limiter] > 1 then redis.call('HSET', state, 'let', NOW) end

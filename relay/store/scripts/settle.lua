@@ -29,6 +29,7 @@ local function judge(target, id, verdict, failures, sample, share, span, first, 
     if breaker ~= 'half' or probe ~= id then return 'kept' end
     if verdict == 'good' then
       redis.call('HDEL', state, 'brk', 'brk_since', 'trips', 'until', 'probe')
+      bring_forward(target)
       ring()
       return 'closed'
     end
@@ -73,7 +74,9 @@ for i = 4, #ARGV, WIDTH do
   else
     redis.call('ZREM', P .. 'lease:t:' .. target, id)
     if late then not_due(target, id) end
-    redis.call('HINCRBY', record, 'n', 1)
+    -- Who was tried ahead of its time has still its whole schedule.
+    local ahead = redis.call('HDEL', record, 'ahead') == 1 and state == 'waiting'
+    redis.call('HINCRBY', record, ahead and 'all' or 'n', 1)
     redis.call('HDEL', record, 'begun', 'lost')
     redis.call('RPUSH', P .. 'a:' .. id .. ':' .. target, attempt)
     redis.call('LTRIM', P .. 'a:' .. id .. ':' .. target, -kept, -1)

@@ -107,6 +107,16 @@ async def read_form(request: Request) -> Form:
         raise Problem(problems.BAD_BODY, "the form cannot be read") from None
 
 
+def as_page(request: Request, error: Exception) -> Response | None:
+    """An error as a page, where a browser asked for one; None for machines."""
+    wants_page = "text/html" in request.headers.get("accept", "")
+    if not wants_page or request.url.path.startswith(("/api/", "/in/")):
+        return None
+    kind = problems.kind_of(error)
+    text = "There is no page at this address." if kind.status == 404 else problems.detail(error, kind)
+    return rendering.plain_page(request, "bare_error.html", status=kind.status, title=kind.title, text=_upper(text))
+
+
 def check_origin(request: Request) -> None:
     """Raise a 403 for a form that was not sent from a page of ours."""
     public = request.app.state.services.settings.relay.public_url

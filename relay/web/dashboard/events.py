@@ -8,6 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
+from relay import catalog
 from relay.errors import NotFoundError, RefusedError
 from relay.events import Attempt, Delivery, EventRecord, EventState
 from relay.services import EventFilter, Services
@@ -34,7 +35,6 @@ async def list_events(request: Request) -> Response:
     services, query = services_of(request), PageQuery(request)
     wanted = _filter(services, query)
     limit, cursor = query.limit(), query.cursor()
-    query.text("live")
     query.done()
     page = await services.reading.list_events(wanted, limit=limit, cursor=cursor)
     values = query_of(request, without="cursor")
@@ -48,6 +48,7 @@ async def list_events(request: Request) -> Response:
         names=portal_names(services),
         targets=list(services.settings.targets),
         first=cursor is None,
+        types=list(catalog.TYPES),
     )
 
 

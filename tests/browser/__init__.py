@@ -1,0 +1,1 @@
+"""The dashboard in a real Chromium, over real processes; skipped, and said so, where there is none."""
