@@ -1,4 +1,4 @@
-"""The first configuration as text, and the secrets that it refers to. Pure: what was answered in, what is written out."""
+"""The first configuration as text, and the secrets that it refers to. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SECRETS = "secrets"
 """The folder beside the configuration that holds a file per secret."""
 
 FEEDS = ("employees", "shifts", "punchclock", "absence", "reference")
-_LOOPBACK = ["127.0.0.0/8"]
+_LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +90,8 @@ _HEAD = (
 def _portal(portal: PortalAnswer | None, secret: _Kept) -> Iterator[str]:
     yield ""
     if portal is None:
-        yield "# Your Planday portal: nothing is read there until this is filled in. Both are shown in Planday, the App ID"
-        yield "# under Settings > API access. Then: relay portals connect main, or relay portals set-token main"
+        yield "# Your Planday portal: nothing is read there until this is filled in. Planday shows the App ID under"
+        yield "# Settings > API access. Then: relay portals connect main, or relay portals set-token main"
         yield from ("# [portals.main]", "# id = 4100001", '# client_id = "your App ID"', f"# feeds = {_value(FEEDS)}")
         return
     yield f"[portals.{portal.name}]"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -73,14 +73,25 @@ class Asker:
         answer: str = typer.prompt(ask, default=default, value_proc=good, hide_input=hidden, err=True)
         return answer
 
+    def secret(self, option: str, given: str | None, **question: Any) -> str:
+        """The same for a secret: not shown; from an option only by reference, or `-` from standard input."""
+        if given is None:
+            return self.value(option, None, hidden=True, **question)
+        from relay.settings.values import is_reference
+
+        if given != "-" and not is_reference(given):
+            others = "others can see the command line: give env:NAME, file:PATH, or - for standard input"
+            raise typer.BadParameter(others, param_hint=option)
+        return self.value(option, sys.stdin.read().strip() if given == "-" else given, **question)
+
     def yes_no(self, question: str, *, given: bool | None = None, default: bool) -> bool:
         if given is not None or self.silent:
             return default if given is None else given
         return bool(typer.confirm(f"\n{question}", default=default, err=True))
 
 
-def ask_all(asker: Asker, given: Given, *, folder: Path) -> Answers:
-    """All answers; `folder` is what relative `file:` references are relative to. Raises BadParameter, Abort."""
+def ask_all(asker: Asker, given: Given) -> Answers:
+    """All answers. Raises BadParameter for an option that cannot work, and Abort where somebody had enough."""
     stand_in = _simulator(asker, given)
     portal = _simulated_portal(asker, given, stand_in) if stand_in else _portal(asker, given)
     return Answers(
@@ -134,9 +145,10 @@ def _portal(asker: Asker, given: Given) -> PortalAnswer | None:
     app_id = asker.value(
         "--app-id",
         given.app_id,
-        why="The App ID: in Planday under Settings > API access, once an administrator made an app there (docs/planday.md).",
+        why="The App ID: in Planday under Settings > API access, once an administrator made an app (docs/planday.md).",
         ask="App ID",
-        default=LATER,
+        default=LATER if given.portal_id is None and given.token is None else None,
+        fault=_word_fault,
     )
     if app_id == LATER:
         return None
@@ -155,7 +167,7 @@ def _portal(asker: Asker, given: Given) -> PortalAnswer | None:
         why="The token that Planday showed when the app was authorised. Later: relay portals connect, or set-token.",
         ask="token",
         default=LATER,
-        fault=_token_fault,
+        fault=_word_fault,
     )
     return PortalAnswer(
         name=name,
@@ -167,7 +179,7 @@ def _portal(asker: Asker, given: Given) -> PortalAnswer | None:
 
 
 def _feeds(asker: Asker, given: Given) -> bool:
-    question = "Look at Planday's own lists for changes, about every minute? Without it, only what senders post comes in."
+    question = "Look at Planday's own lists for changes, about every minute? Without it only senders tell of any."
     return asker.yes_no(question, given=given.feeds, default=True)
 
 
@@ -191,16 +203,17 @@ def _target(asker: Asker, given: Given, stand_in: Mapping[str, Any] | None) -> T
     kind = asker.value(
         "--target",
         given.target,
-        why="Where shall events go first? slack and teams: a message in a channel. webhook: a signed POST to an address.",
+        why="Where shall events go first? slack, teams: messages in a channel. webhook: a signed POST to an address.",
         ask=f"{', '.join(KINDS)} or none",
         # A target needs an address, and only the simulator's is known without asking.
-        default="slack" if stand_in or not asker.silent else NONE,
+        default="slack" if stand_in or not asker.silent else NONE if given.url is None else None,
         fault=_one_of(*KINDS, NONE),
     )
     if kind == NONE:
         return None
     local = stand_in is not None and given.url is None and kind != "teams"
-    url = str(stand_in["slack_url" if kind == "slack" else "payroll_url"]) if stand_in and local else _url(asker, given, kind)
+    made_up = "slack_url" if kind == "slack" else "payroll_url"
+    url = str(stand_in[made_up]) if stand_in and local else _url(asker, given, kind)
     if url == LATER:
         return None
     why = "What shall this target be called here?"
@@ -222,8 +235,8 @@ def _url(asker: Asker, given: Given, kind: str) -> str:
             "--url", given.url, why=why, ask="address", default=LATER, fault=lambda text: _url_fault(text, kind)
         )
     why = {
-        "slack": "The incoming webhook's address, https://hooks.slack.com/services/... It is a credential, and not shown.",
-        "teams": "The workflow's address, https://... (docs/targets.md has its recipe). It is a credential, and not shown.",
+        "slack": "The incoming webhook's address, https://hooks.slack.com/services/... A credential, so it is not shown.",
+        "teams": "The workflow's address, https://... (docs/targets.md has its recipe). A credential, so it is not shown.",
     }[kind]
     return asker.secret(
         "--url", given.url, why=why, ask="address", default=LATER, fault=lambda text: _url_fault(text, kind)
@@ -238,7 +251,8 @@ def _events(asker: Asker, given: Given, kind: str) -> tuple[str, ...]:
 
         for pattern in _patterns(text):
             if (meant := unknown_pattern(pattern)) is not None:
-                return f"{pattern} matches no type of event; {f'did you mean {meant}?' if meant else 'see `relay catalog`'}"
+                hint = f"did you mean {meant}?" if meant else "`relay catalog` lists them"
+                return f"{pattern} matches no type of event; {hint}"
         return _fault({"targets": {"x": {**_SOME_TARGET, "events": _patterns(text)}}})
 
     answer = asker.value(
@@ -276,17 +290,17 @@ def _simulator_fault(url: str) -> str | None:
     return _fault({"portals": {"x": {"id": 1, "client_id": "x", "api_url": url}}})
 
 
-def _token_fault(text: str) -> str | None:
-    return None if text and not any(char.isspace() for char in text) else "a token is one word, without blanks"
+def _word_fault(text: str) -> str | None:
+    return None if text and text.isprintable() and " " not in text else "that is one word, without blanks"
 
 
 def _url_fault(text: str, kind: str) -> str | None:
-    """What the settings and the address guard say of it; what stands behind a reference is looked at when it is read."""
+    """What the settings and the address guard say of it; what a reference leads to is looked at when it is read."""
     from relay.settings.values import is_reference
 
     if text == LATER or is_reference(text):
         return None
-    target = {**_SOME_TARGET, "type": kind, "url": text, "events": ["*"]}
+    target: dict[str, Any] = {**_SOME_TARGET, "type": kind, "url": text, "events": ["*"]}
     if kind != "webhook":
         del target["signing_secret"]
     if _is_local(text):

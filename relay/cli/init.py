@@ -5,22 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from relay.cli import exits, out
+from relay.cli.first_config import SECRETS, Answers, written
+from relay.cli.first_questions import KINDS, SIMULATOR, Asker, Given, ask_all
 from relay.errors import ConfigError, RefusedError
-
-if TYPE_CHECKING:
-    from relay.cli.first_config import Answers, PortalAnswer, SourceAnswer, TargetAnswer, Written
-
-_SIMULATOR = "http://127.0.0.1:8710"
-_KINDS = ("slack", "teams", "webhook")
-_NONE = "none"
 
 
 def init(
@@ -29,7 +22,7 @@ def init(
         Path | None, typer.Option("--config", metavar="PATH", help="The file.  [RELAY_CONFIG, or config/relay.toml]")
     ] = None,
     simulator: Annotated[
-        str | None, typer.Option(metavar="URL", help=f"Set up against `relay simulator` there, such as {_SIMULATOR}.")
+        str | None, typer.Option(metavar="URL", help=f"Set up against `relay simulator` there, such as {SIMULATOR}.")
     ] = None,
     portal: Annotated[str | None, typer.Option(metavar="NAME", help="What the portal is called here.")] = None,
     portal_id: Annotated[str | None, typer.Option(metavar="ID", help="The portal's id in Planday.")] = None,
@@ -40,8 +33,8 @@ def init(
     feeds: Annotated[
         bool | None, typer.Option("--feeds/--no-feeds", help="Look at Planday's lists for changes.")
     ] = None,
-    source: Annotated[str | None, typer.Option(metavar="NAME", help="A sender that posts events; none: no one.")] = None,
-    target: Annotated[str | None, typer.Option(metavar="KIND", help=f"{', '.join(_KINDS)}, or none.")] = None,
+    source: Annotated[str | None, typer.Option(metavar="NAME", help="A sender that posts events, or none.")] = None,
+    target: Annotated[str | None, typer.Option(metavar="KIND", help=f"{', '.join(KINDS)}, or none.")] = None,
     target_name: Annotated[str | None, typer.Option(metavar="NAME", help="What the target is called here.")] = None,
     url: Annotated[
         str | None, typer.Option(metavar="URL", help="Of the target; of slack and teams env:NAME or file:PATH.")
@@ -63,24 +56,114 @@ def init(
       relay init --yes --app-id 5b1f6c1e --portal-id 4100001 --token file:/run/secrets/planday --target none
     """
     path = (config or Path(os.environ.get("RELAY_CONFIG") or "config/relay.toml")).absolute()
-    asker = _Asker(silent=yes)
+    asker = Asker(silent=yes)
+    given = Given(
+        simulator=simulator,
+        portal=portal,
+        portal_id=portal_id,
+        app_id=app_id,
+        token=token,
+        feeds=feeds,
+        source=source,
+        target=target,
+        target_name=target_name,
+        url=url,
+        events=tuple(events or ()),
+    )
     try:
-        if path.exists() and not overwrite and not asker.yes_no(
-            f"{path} is there already. Replace it? The old one is kept as {path.name}.old", default=False
-        ):
+        if path.exists() and not overwrite and not asker.yes_no(_replace(path), default=False):
             raise RefusedError(f"{path} is there already and stays as it is; to replace it: --overwrite, or --config")
-        answers = _ask_all(
-            asker,
-            simulator=simulator,
-            portal=(portal, portal_id, app_id, token, feeds),
-            source=source,
-            target=(target, target_name, url, events),
-        )
+        answers = ask_all(asker, given)
     except typer.Abort:
         out.say("\nnothing was written")
         raise typer.Exit(exits.INTERRUPTED) from None
-    made = _render(answers)
-    files = _write(path, made)
-    _conclude(path, files, answers, as_json=as_json)
+    files = _write(path, answers)
+    findings = _checked(path)
+    steps = _next(path, answers)
+    if as_json:
+        out.json_out({"config": str(path), "secrets": files, "findings": findings, "next": steps})
+        return
+    out.facts({"written": str(path), "secrets": [str(Path(one).relative_to(path.parent)) for one in files]})
+    for one in findings:
+        out.say(f"\n{one['where']}: {one['message']}" + (f"; {one['remedy']}" if one["remedy"] else ""))
+    out.say("\nnext, each line that stays in a shell of its own:")
+    width = max(len(one["command"]) for one in steps)
+    for one in steps:
+        out.say(f"  {one['command']:<{width}}  # {one['why']}")
 
 
+def _replace(path: Path) -> str:
+    return f"{path} is there already. Replace it? The old one is kept as {path.name}.old"
+
+
+def _write(path: Path, answers: Answers) -> list[str]:
+    """The configuration and its secrets, each whole or not at all; the paths of the secrets' files."""
+    from relay.settings.values import is_reference
+
+    made = written(answers, is_reference=is_reference)
+    folder = path.parent / SECRETS
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if made.secrets:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            _put(folder / ".gitignore", "*\n", mode=0o644)
+        for name, value in made.secrets.items():
+            _put(folder / name, value + "\n", mode=0o600)
+        if path.exists():
+            path.replace(path.with_name(f"{path.name}.old"))
+        _put(path, made.text, mode=0o644)
+    except OSError as error:
+        raise RefusedError(f"{error.filename or path} cannot be written: {error.strerror}") from None
+    return [str(folder / name) for name in made.secrets]
+
+
+def _put(path: Path, text: str, *, mode: int) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with contextlib.suppress(FileNotFoundError):
+        beside.unlink()
+    try:
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
+            file.write(text)
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def _checked(path: Path) -> list[dict[str, Any]]:
+    """What `relay check` finds in it. Raises ConfigError: the file is there and cannot be used in this shell."""
+    from relay.cli.checking import static_faults
+    from relay.cli.doubts import doubts
+    from relay.settings import load
+
+    loaded = load(os.environ, path)
+    if faults := static_faults(loaded):
+        raise ConfigError(faults)
+    return list(doubts(loaded))
+
+
+def _next(path: Path, answers: Answers) -> list[dict[str, str]]:
+    """The commands that come next, each with what it does."""
+    from relay.settings import USUAL_PATH
+
+    steps: list[tuple[str, str]] = []
+    if path != USUAL_PATH.absolute():
+        steps.append((f"export RELAY_CONFIG={shlex.quote(str(path))}", "in every shell"))
+    portal, source = answers.portal, answers.source
+    simulated = portal is not None and portal.url is not None
+    if simulated:
+        emit = f" --emit-to http://127.0.0.1:8000/in/{source.name}" if source is not None else ""
+        port = portal.url.rpartition(":")[2] if portal is not None and portal.url is not None else ""
+        steps.append((f"relay simulator --port {port}{emit}", "stays: Planday, Slack and payroll, all made up"))
+    steps.append(("relay up", "stays: store, receiver and worker"))
+    steps.append(("relay check --connect", "says what is well, and of the rest what to do"))
+    if portal is not None and portal.token is None:
+        steps.append((f"relay portals set-token {portal.name}", "or connect: authorises the portal"))
+    steps.append(("relay events tail", "stays: what comes in, and what becomes of it"))
+    if answers.target is not None:
+        steps.append((f"relay targets test {answers.target.name}", "a test event, straight there"))
+    if source is not None:
+        shift = "" if portal is not None and not simulated else " --set subject=shift/70010045"
+        why = "a first event, signed as a sender would"
+        steps.append((f"relay trigger planday.shift.updated{shift or ' --set subject=shift/ID'}", why))
+    return [{"command": command, "why": why} for command, why in steps]

@@ -17,6 +17,7 @@ from relay.cli import (
     erase,
     events,
     hashing,
+    init,
     portals,
     quarantine,
     replay,
@@ -38,6 +39,7 @@ Data go to stdout, talk to stderr; --json prints JSON. Exit codes: 0 well, 1 fai
 \b
 Examples:
   relay demo
+  relay init
   relay check --connect
   relay up --port 8080
   relay deliveries list --state dead
@@ -56,6 +58,7 @@ app = typer.Typer(
 command: Callable[..., None]
 for command in (
     demo.demo,
+    init.init,
     serving.up,
     serving.web,
     serving.worker,

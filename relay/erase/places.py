@@ -28,6 +28,7 @@ _OURS = frozenset(
     (
         *("count", "wake", "drains", "workers", "served", "rate", "format", "retention", "erased", "erasedkey"),
         *("portals", "targets", "erasures", "plans", "fm", "arq", "lg", "lgkey", "sig", "n"),
+        *("ses", "sessions", "tokens", "try", "alerts"),
     )
 )
 _TEXTS = {"e": frozenset({"why"}), "d": frozenset({"why"})}

@@ -20,7 +20,7 @@ _CHANNEL = re.compile(r"[A-Za-z0-9#@_.-]{1,80}")
 
 
 class Digest(Section):
-    """How what happens together becomes one message."""
+    """What is gathered into one message, and for how long."""
 
     gather: Annotated[Duration, within("0s", "1d")] = Field(default="0s", validate_default=True)
     """An event waits until the end of its window of this length, and what the window brought goes out together. 0s:

@@ -41,7 +41,7 @@ class Keys:
         return f"{self.prefix}a:{event}:{target}"
 
     def entity(self, lane: str) -> str:
-        """Hash: per (portal, entity, id) last sequence, claimed version, and what each target has, or may have, of it."""
+        """Hash: per (portal, entity, id) last sequence, claimed version, what each target has, or may have, of it."""
         return f"{self.prefix}n:{lane}"
 
     # Work --------------------------------------------------------------------------------------

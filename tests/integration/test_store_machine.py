@@ -295,15 +295,18 @@ class StoreMachine(StoreModel):
         if was == "parked" and (record["n"] != "0" or "all" in record):  # as a rule the target has it
             self.may_have(key)
 
-    @precondition(lambda self: self.accepted)
+    @precondition(lambda self: not self.paused and self.breakers["hours"].state)
     @rule(name=st.sampled_from(TARGETS))
-    def pause_or_resume(self, name: str) -> None:
-        if name in self.paused:
-            assert self.do(self.store.resume(name, now=self.now))
-            self.breakers[name].reset()
-        else:
-            self.do(self.store.pause(name, now=self.now, by="test", reason="test"))
-        self.paused ^= {name}
+    def pause(self, name: str) -> None:
+        self.do(self.store.pause(name, now=self.now, by="test", reason="test"))
+        self.paused.add(name)
+
+    @precondition(lambda self: self.paused)
+    @rule()
+    def resume(self) -> None:
+        name = self.paused.pop()
+        assert self.do(self.store.resume(name, now=self.now))
+        self.breakers[name].reset()
 
     @precondition(lambda self: self.accepted)
     @rule(configured=st.sampled_from((TARGETS, TARGETS, TARGETS, ("hours", "pay"), ("hours", "slack"))))
@@ -331,8 +334,8 @@ class StoreMachine(StoreModel):
 
     def _end(self) -> None:
         """Once nothing goes wrong any more, all of it comes to an end."""
-        for name in sorted(self.paused):
-            self.pause_or_resume(name)
+        while self.paused:
+            self.resume()
         for _ in range(10 * MOST_EVENTS):
             if not self.look().sets["open"]:
                 return

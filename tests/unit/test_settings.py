@@ -15,6 +15,8 @@ from relay.errors import ConfigError
 from relay.settings import (
     Access,
     Alerts,
+    Digest,
+    EmailTarget,
     PayrollBody,
     PayrollHttpTarget,
     PayrollTls,
@@ -25,9 +27,11 @@ from relay.settings import (
     Retry,
     Secret,
     Settings,
+    SlackAppTarget,
     SlackTarget,
     Source,
     Store,
+    TeamsTarget,
     User,
     WebhookTarget,
     load,
@@ -36,6 +40,7 @@ from relay.settings import (
     schema,
     shown,
 )
+from relay.settings.chat import EmailDigest, TeamsDigest
 from relay.settings.environ import PLAIN, SECTIONS
 from relay.settings.load import Role
 from relay.settings.values import duration, seconds
@@ -51,6 +56,10 @@ ENVIRON = {
     "PLANDAY_CLIENT_ID": "app-id",
     "PLANDAY_REFRESH_TOKEN": "refresh-token-value",
     "SLACK_WEBHOOK_URL": "https://hooks.slack.com/services/T/B/secretpath",
+    "SLACK_BOT_TOKEN": "xoxb-bot-token",
+    "TEAMS_WORKFLOW_URL": "https://prod-1.westeurope.logic.azure.com/workflows/w/triggers?sig=workflowsig",
+    "MAIL_PASSWORD": "mail-password",
+    "MAIL_CA": "mail-root",
     "HOURS_SIGNING_SECRET": "whsec_" + "B" * 32,
     "PAYROLL_CLIENT_SECRET": "payroll-client-secret",
     "PAYROLL_CERTIFICATE": "payroll-certificate",
@@ -65,6 +74,7 @@ ENVIRON = {
 # No secret, or named only in lines of the example that are commented out.
 UNUSED = (
     *("ANNA_PASSWORD_HASH", "PLANDAY_CLIENT_ID", "LEGACY_SOURCE_PASSWORD", "HEARTBEAT_URL", "HEARTBEAT_FAIL_URL"),
+    *("SLACK_BOT_TOKEN", "TEAMS_WORKFLOW_URL", "MAIL_PASSWORD", "MAIL_CA"),
     *("PAYROLL_CLIENT_SECRET", "PAYROLL_CERTIFICATE", "PAYROLL_KEY", "PAYROLL_CA"),
 )
 SOURCE = {"secrets": ["env:PLANDAY_SOURCE_SECRET"]}
@@ -134,9 +144,12 @@ def test_nothing_at_all_is_a_configuration() -> None:
         ({"store": {"url": "redis://:pw@h"}}, 'store.url: write a reference, "env:NAME" or "file:PATH", never the'),
         ({"targets": 5}, "targets: must hold sections, such as [targets.NAME]"),
         ({"targets": {"x": 5}}, "targets.x: must be a section"),
-        ({"targets": {"x": {}}}, "targets.x.type: is missing; a target's type is one of slack, webhook"),
-        ({"targets": {"x": {"type": "teams"}}}, 'targets.x.type: "teams" is not built yet in this release; there are'),
-        ({"targets": {"x": {"type": "fax"}}}, "targets.x.type: is no type of target; there are slack, webhook"),
+        ({"targets": {"x": {}}}, "targets.x.type: is missing; a target's type is one of slack, slack-app"),
+        (
+            {"targets": {"x": {"type": "xero-uk"}}},
+            'targets.x.type: "xero-uk" is not built yet in this release; there are',
+        ),
+        ({"targets": {"x": {"type": "fax"}}}, "targets.x.type: is no type of target; there are slack, slack-app"),
         ({"targets": {"A_b": HOOK}}, "targets.A_b: a name may not hold underscores, because `_` stands for `-`"),
         ({"targets": {"Ab": HOOK}}, "targets.Ab: a name is 1 to 64 characters of a-z"),
         (target(events=[]), "targets.x.events: must not be empty"),
@@ -560,7 +573,8 @@ MODELS: dict[str, list[type[BaseModel]]] = {
     "store": [Store],
     "sources": [Source],
     "portals": [Portal],
-    "targets": [WebhookTarget, SlackTarget, PayrollHttpTarget],
+    "targets": [WebhookTarget, SlackTarget, SlackAppTarget, TeamsTarget, EmailTarget, PayrollHttpTarget],
+    "digest": [Digest, TeamsDigest, EmailDigest],
     "body": [PayrollBody],
     "tls": [PayrollTls],
     "retry": [Retry],
@@ -572,7 +586,7 @@ MODELS: dict[str, list[type[BaseModel]]] = {
 }
 # Of these the example shows how they look when they are set.
 SHOWN_WITH_VALUES = (
-    *("signed", "map", "secrets", "rate", "retry", "breaker"),
+    *("signed", "map", "secrets", "rate", "retry", "breaker", "digest", "quiet"),
     *("amounts", "headers", "body", "auth", "tls", "list", "proxy_from", "role"),
 )
 COMMENTED = re.compile(r"^# (\[[a-z.-]+\]|[a-z_]+ = .+)$", re.MULTILINE)
@@ -588,8 +602,8 @@ def tables() -> dict[str, list[dict[str, Any]]]:
     found["access"] = [whole["access"]]
     for section in ("sources", "portals", "targets", "users"):
         found[section] = list(whole[section].values())
-    for name in ("retry", "rate", "breaker", "body", "tls"):
-        found[name] = [table[name] for table in found["targets"] if name in table]
+    for name in ("retry", "rate", "breaker", "digest", "body", "tls"):
+        found[name] = [table[name] for table in found["targets"] if isinstance(table.get(name), dict)]
     return found
 
 
