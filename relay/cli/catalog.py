@@ -7,12 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from relay.cli import out
+from relay.cli import completing, out
 
 
 def catalog(
     type_: Annotated[
-        str | None, typer.Argument(metavar="[TYPE]", help="A type, such as planday.shift.updated.")
+        str | None,
+        typer.Argument(
+            metavar="[TYPE]", autocompletion=completing.types, help="A type, such as planday.shift.updated."
+        ),
     ] = None,
     as_json: out.AsJson = False,
 ) -> None:

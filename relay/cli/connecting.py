@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relay.cli import exits, opened, out
+from relay.cli import completing, exits, opened, out
 from relay.errors import AuthorizationLost, NotFoundError, PlandayUnavailable, RefusedError, WrongPortal
 
 if TYPE_CHECKING:
     from relay.services import Services
     from relay.settings import Settings
 
-Name = Annotated[str, typer.Argument(metavar="PORTAL", help="The portal's name in the configuration.")]
+Name = Annotated[
+    str,
+    typer.Argument(metavar="PORTAL", autocompletion=completing.portals, help="The portal's name in the configuration."),
+]
 _GOES_ON = "events that waited go on within about a minute; what changed meanwhile is read again"
 
 

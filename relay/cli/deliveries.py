@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relay.cli import opened, out
+from relay.cli import completing, opened, out
 from relay.cli.events import Cursor, EventId, Limit, Since, Until, more
 from relay.cli.group import Commands
 from relay.errors import NotFoundError
@@ -18,15 +18,22 @@ if TYPE_CHECKING:
 
 app = typer.Typer(cls=Commands, help="What went to which target, and each attempt.", no_args_is_help=True)
 
-TargetName = Annotated[str | None, typer.Argument(metavar="[TARGET]", help="The target's name.")]
+TargetName = Annotated[
+    str | None, typer.Argument(metavar="[TARGET]", autocompletion=completing.targets, help="The target's name.")
+]
 
 
 @app.command("list")
 def list_(
     *,
     state: Annotated[DeliveryState | None, typer.Option(help="Only those in this state.")] = None,
-    target: Annotated[str | None, typer.Option(help="Only those to this target.")] = None,
-    type_: Annotated[str | None, typer.Option("--type", help='Type or pattern, such as "planday.shift.*".')] = None,
+    target: Annotated[
+        str | None, typer.Option(autocompletion=completing.targets, help="Only those to this target.")
+    ] = None,
+    type_: Annotated[
+        str | None,
+        typer.Option("--type", autocompletion=completing.types, help='Type or pattern, such as "planday.shift.*".'),
+    ] = None,
     portal: Annotated[int | None, typer.Option(help="Only those of this portal (its id).")] = None,
     since: Since = None,
     until: Until = None,
@@ -232,7 +239,9 @@ def retry(
 @app.command()
 def release(
     event: EventId,
-    target: Annotated[str | None, typer.Argument(metavar="TARGET", help="The target's name.")] = None,
+    target: Annotated[
+        str | None, typer.Argument(metavar="TARGET", autocompletion=completing.targets, help="The target's name.")
+    ] = None,
     *,
     reason: Annotated[str, typer.Option(help="How you know that the target does not have it; it is kept.")],
     as_json: out.AsJson = False,
@@ -257,7 +266,9 @@ def release(
 @app.command()
 def cancel(
     event: EventId,
-    target: Annotated[str | None, typer.Argument(metavar="TARGET", help="The target's name.")] = None,
+    target: Annotated[
+        str | None, typer.Argument(metavar="TARGET", autocompletion=completing.targets, help="The target's name.")
+    ] = None,
     *,
     reason: Annotated[str, typer.Option(help="Why; it is kept with the delivery.")],
     as_json: out.AsJson = False,

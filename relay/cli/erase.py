@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relay.cli import exits, opened, out
+from relay.cli import completing, exits, opened, out
 from relay.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -31,7 +31,10 @@ _WORDS: Mapping[str, str] = {
 
 def erase(
     *,
-    portal: Annotated[str, typer.Option(metavar="NAME", help="The portal's name in the configuration.")],
+    portal: Annotated[
+        str,
+        typer.Option(autocompletion=completing.portals, metavar="NAME", help="The portal's name in the configuration."),
+    ],
     employee: Annotated[str, typer.Option(metavar="ID", help="Planday's id of the employee.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do it without asking; needed where nobody can be asked.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would go. Changes nothing.")] = False,

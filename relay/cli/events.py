@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relay.cli import opened, out, tail
+from relay.cli import completing, opened, out, tail
 from relay.cli.group import Commands
 from relay.events import EventState
 
@@ -42,9 +42,14 @@ Cursor = Annotated[
 @app.command("list")
 def list_(
     *,
-    type_: Annotated[str | None, typer.Option("--type", help='Type or pattern, such as "planday.shift.*".')] = None,
+    type_: Annotated[
+        str | None,
+        typer.Option("--type", autocompletion=completing.types, help='Type or pattern, such as "planday.shift.*".'),
+    ] = None,
     state: Annotated[EventState | None, typer.Option(help="Only those in this state.")] = None,
-    target: Annotated[str | None, typer.Option(help="Only those routed to this target.")] = None,
+    target: Annotated[
+        str | None, typer.Option(autocompletion=completing.targets, help="Only those routed to this target.")
+    ] = None,
     portal: Annotated[int | None, typer.Option(help="Only those of this portal (its id).")] = None,
     subject: Annotated[str | None, typer.Option(help="Only those about this, such as shift/70010045.")] = None,
     since: Since = None,

@@ -64,14 +64,13 @@ class Asker:
                 raise typer.BadParameter(f"is needed with --yes ({why})", param_hint=option)
             return default
 
-        def good(text: str) -> str:
-            if problem := fault(text.strip()):
-                raise typer.BadParameter(problem)
-            return text.strip()
-
         out.say(f"\n{why}")
-        answer: str = typer.prompt(ask, default=default, value_proc=good, hide_input=hidden, err=True)
-        return answer
+        hidden = hidden and sys.stdin.isatty()
+        while True:
+            answer: str = typer.prompt(ask, default=default, hide_input=hidden, err=True).strip()
+            if (problem := fault(answer)) is None:
+                return answer
+            out.say(f"  {problem}")
 
     def secret(self, option: str, given: str | None, **question: Any) -> str:
         """The same for a secret: not shown; from an option only by reference, or `-` from standard input."""
@@ -235,8 +234,8 @@ def _url(asker: Asker, given: Given, kind: str) -> str:
             "--url", given.url, why=why, ask="address", default=LATER, fault=lambda text: _url_fault(text, kind)
         )
     why = {
-        "slack": "The incoming webhook's address, https://hooks.slack.com/services/... A credential, so it is not shown.",
-        "teams": "The workflow's address, https://... (docs/targets.md has its recipe). A credential, so it is not shown.",
+        "slack": "The incoming webhook's address, https://hooks.slack.com/services/... It is a secret.",
+        "teams": "The workflow's address, https://... (docs/targets.md has its recipe). It is a secret.",
     }[kind]
     return asker.secret(
         "--url", given.url, why=why, ask="address", default=LATER, fault=lambda text: _url_fault(text, kind)

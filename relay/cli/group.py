@@ -13,7 +13,6 @@ from relay.cli import exits, out
 # Names of the surface (design.md 5) that this release does not have, by the group they belong to, and what does.
 NOT_BUILT: Mapping[str, Mapping[str, str]] = {
     "": {
-        "listen": "give a target the local address, with allow_http and allow_networks",
         "reconcile": "`relay events list` and `relay replay plan`",
     },
 }

@@ -5,15 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import urllib.parse
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from relay.cli import exits, out
+from relay.cli.doubts import doubts
 from relay.cli.first_config import SECRETS, Answers, written
 from relay.cli.first_questions import KINDS, SIMULATOR, Asker, Given, ask_all
 from relay.errors import ConfigError, RefusedError
+
+if TYPE_CHECKING:
+    from relay.settings import Settings
 
 
 def init(
@@ -78,8 +83,8 @@ def init(
         out.say("\nnothing was written")
         raise typer.Exit(exits.INTERRUPTED) from None
     files = _write(path, answers)
-    findings = _checked(path)
-    steps = _next(path, answers)
+    loaded = _checked(path)
+    findings, steps = list(doubts(loaded)), _next(path, answers, port=loaded.relay.port)
     if as_json:
         out.json_out({"config": str(path), "secrets": files, "findings": findings, "next": steps})
         return
@@ -93,7 +98,7 @@ def init(
 
 
 def _replace(path: Path) -> str:
-    return f"{path} is there already. Replace it? The old one is kept as {path.name}.old"
+    return f"{path} is there already. Replace it, with its secrets? What is replaced is kept beside it, as NAME.old"
 
 
 def _write(path: Path, answers: Answers) -> list[str]:
@@ -106,11 +111,10 @@ def _write(path: Path, answers: Answers) -> list[str]:
         path.parent.mkdir(parents=True, exist_ok=True)
         if made.secrets:
             folder.mkdir(mode=0o700, exist_ok=True)
-            _put(folder / ".gitignore", "*\n", mode=0o644)
+            if not (ignored := folder / ".gitignore").exists():
+                _put(ignored, "*\n", mode=0o644)
         for name, value in made.secrets.items():
-            _put(folder / name, value + "\n", mode=0o600)
-        if path.exists():
-            path.replace(path.with_name(f"{path.name}.old"))
+            _put(folder / name, f"{value}\n", mode=0o600)
         _put(path, made.text, mode=0o644)
     except OSError as error:
         raise RefusedError(f"{error.filename or path} cannot be written: {error.strerror}") from None
@@ -124,25 +128,26 @@ def _put(path: Path, text: str, *, mode: int) -> None:
     try:
         with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
             file.write(text)
+        if path.exists():
+            path.replace(path.with_name(f"{path.name}.old"))
         beside.replace(path)
     except OSError:
         beside.unlink(missing_ok=True)
         raise
 
 
-def _checked(path: Path) -> list[dict[str, Any]]:
-    """What `relay check` finds in it. Raises ConfigError: the file is there and cannot be used in this shell."""
+def _checked(path: Path) -> Settings:
+    """As `relay check` does. Raises ConfigError: the file is there and cannot be used in this shell."""
     from relay.cli.checking import static_faults
-    from relay.cli.doubts import doubts
     from relay.settings import load
 
     loaded = load(os.environ, path)
     if faults := static_faults(loaded):
         raise ConfigError(faults)
-    return list(doubts(loaded))
+    return loaded
 
 
-def _next(path: Path, answers: Answers) -> list[dict[str, str]]:
+def _next(path: Path, answers: Answers, *, port: int) -> list[dict[str, str]]:
     """The commands that come next, each with what it does."""
     from relay.settings import USUAL_PATH
 
@@ -150,11 +155,10 @@ def _next(path: Path, answers: Answers) -> list[dict[str, str]]:
     if path != USUAL_PATH.absolute():
         steps.append((f"export RELAY_CONFIG={shlex.quote(str(path))}", "in every shell"))
     portal, source = answers.portal, answers.source
-    simulated = portal is not None and portal.url is not None
-    if simulated:
-        emit = f" --emit-to http://127.0.0.1:8000/in/{source.name}" if source is not None else ""
-        port = portal.url.rpartition(":")[2] if portal is not None and portal.url is not None else ""
-        steps.append((f"relay simulator --port {port}{emit}", "stays: Planday, Slack and payroll, all made up"))
+    if portal is not None and portal.url is not None:
+        emit = f" --emit-to http://127.0.0.1:{port}/in/{source.name}" if source is not None else ""
+        its_port = urllib.parse.urlsplit(portal.url).port or 80
+        steps.append((f"relay simulator --port {its_port}{emit}", "stays: Planday, Slack and payroll, all made up"))
     steps.append(("relay up", "stays: store, receiver and worker"))
     steps.append(("relay check --connect", "says what is well, and of the rest what to do"))
     if portal is not None and portal.token is None:
@@ -163,7 +167,10 @@ def _next(path: Path, answers: Answers) -> list[dict[str, str]]:
     if answers.target is not None:
         steps.append((f"relay targets test {answers.target.name}", "a test event, straight there"))
     if source is not None:
-        shift = "" if portal is not None and not simulated else " --set subject=shift/70010045"
-        why = "a first event, signed as a sender would"
-        steps.append((f"relay trigger planday.shift.updated{shift or ' --set subject=shift/ID'}", why))
+        why = "a first event, signed as its sender would; ID: a shift that exists"
+        if portal is None or portal.url is not None:  # a shift that the simulator has
+            shift, why = "70010045", "a first event, signed as its sender would"
+        else:
+            shift = "ID"
+        steps.append((f"relay trigger planday.shift.updated --set subject=shift/{shift}", why))
     return [{"command": command, "why": why} for command, why in steps]

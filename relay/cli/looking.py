@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relay.cli import opened, out
+from relay.cli import completing, opened, out
 
 if TYPE_CHECKING:
     from relay.services import Services
 
 
 def look(
-    name: Annotated[str, typer.Argument(metavar="PORTAL", help="The portal's name.")],
+    name: Annotated[
+        str, typer.Argument(metavar="PORTAL", autocompletion=completing.portals, help="The portal's name.")
+    ],
     as_json: out.AsJson = False,
 ) -> None:
     """Have every feed of a portal look at Planday's lists now, not when its time comes; also one that waits after a

@@ -18,6 +18,7 @@ from relay.cli import (
     events,
     hashing,
     init,
+    listen,
     portals,
     quarantine,
     replay,
@@ -52,7 +53,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     # Its tracebacks would show the values of variables, secrets among them.
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 
 command: Callable[..., None]
@@ -65,6 +65,7 @@ for command in (
     serving.simulator,
     checking.check,
     trigger.trigger,
+    listen.listen,
 ):
     app.command()(command)
 for name, group in (

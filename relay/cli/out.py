@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
@@ -25,10 +27,10 @@ def say(text: str) -> None:
     sys.stderr.write(printable(text, keep="\n") + "\n")
 
 
-def json_out(value: Any) -> None:
-    """One JSON value on stdout, readable where a person looks at it."""
-    indent = 2 if sys.stdout.isatty() else None
-    sys.stdout.write(pydantic_core.to_json(value, indent=indent).decode() + "\n")
+def json_out(value: Any, *, indent: bool = True) -> None:
+    """One JSON value on stdout, readable where a person looks at it; without `indent` always on one line."""
+    spaces = 2 if indent and sys.stdout.isatty() else None
+    sys.stdout.write(pydantic_core.to_json(value, indent=spaces).decode() + "\n")
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str = "nothing found") -> None:
@@ -57,7 +59,11 @@ def line(*cells: Any) -> None:
     """One line of a list that grows: its cells with two blanks between, at once; a state has its colour."""
     from rich.text import Text
 
-    shown = [Text(cell(value), style=_STATES.get(str(value).strip(), "")) for value in cells if value not in (None, "")]
+    shown = [
+        Text(cell(value), style=_STATES.get(str(value).removeprefix("\u2514 "), ""))
+        for value in cells
+        if value not in (None, "")
+    ]
     screen = console()
     with screen.capture() as captured:
         screen.print(Text("  ").join(shown))
@@ -71,6 +77,19 @@ def facts(pairs: Mapping[str, Any]) -> None:
     width = max(map(len, shown), default=0)
     for name, value in shown.items():
         sys.stdout.write(f"{name:<{width}}  {value}\n")
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[io.StringIO]:
+    """Within, what is printed is kept, as stdout would show it: with colours where that is a terminal."""
+
+    class Kept(io.StringIO):
+        def isatty(self) -> bool:
+            return looked_at
+
+    looked_at = sys.stdout.isatty()
+    with contextlib.redirect_stdout(Kept()) as printed:
+        yield printed
 
 
 def console(stream: IO[str] | None = None) -> Console:

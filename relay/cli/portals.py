@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relay.cli import connecting, exits, looking, opened, out
+from relay.cli import completing, connecting, exits, looking, opened, out
 from relay.cli.group import Commands
 from relay.errors import AuthorizationLost, NotFoundError, PlandayError, RelayError, StoreError, WrongPortal
 
@@ -80,7 +80,10 @@ def _budget(budget: dict[str, Any] | None) -> tuple[str, str]:
 
 @app.command()
 def check(
-    name: Annotated[str | None, typer.Argument(metavar="[PORTAL]", help="The portal's name.  [all]")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[PORTAL]", autocompletion=completing.portals, help="The portal's name.  [all]"),
+    ] = None,
     as_json: out.AsJson = False,
 ) -> None:
     """Ask Planday whether the authorisation works, whose it is, and which scopes are there.

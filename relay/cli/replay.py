@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relay.cli import opened, out, plans
+from relay.cli import completing, opened, out, plans
 from relay.cli.events import Since, Until
 from relay.cli.group import Commands
 from relay.errors import NotFoundError
@@ -35,16 +35,25 @@ class Replayable(StrEnum):
 
 _NEWEST = 20
 _LOOK_EVERY = 0.5
-PlanId = Annotated[str, typer.Argument(metavar="PLAN", help="The plan's id (plan_...).")]
+PlanId = Annotated[
+    str, typer.Argument(metavar="PLAN", autocompletion=completing.plans, help="The plan's id (plan_...).")
+]
 Reason = Annotated[str, typer.Option(help="Why; kept with the plan and in the audit.")]
 
 
 @app.command()
 def plan(
     *,
-    target: Annotated[str | None, typer.Option(help="Only deliveries to this target.")] = None,
-    type_: Annotated[str | None, typer.Option("--type", help='Type or pattern, such as "planday.shift.*".')] = None,
-    portal: Annotated[str | None, typer.Option(help="Only those of this portal (its name or id).")] = None,
+    target: Annotated[
+        str | None, typer.Option(autocompletion=completing.targets, help="Only deliveries to this target.")
+    ] = None,
+    type_: Annotated[
+        str | None,
+        typer.Option("--type", autocompletion=completing.types, help='Type or pattern, such as "planday.shift.*".'),
+    ] = None,
+    portal: Annotated[
+        str | None, typer.Option(autocompletion=completing.portals, help="Only those of this portal (its name or id).")
+    ] = None,
     entity: Annotated[str | None, typer.Option(help="Only those about this record, such as shift/70010045.")] = None,
     employee: Annotated[str | None, typer.Option(help="Only those with this employee (Planday's id).")] = None,
     department: Annotated[str | None, typer.Option(help="Only those of this department (Planday's id).")] = None,
@@ -135,7 +144,9 @@ def _portal(services: Services, text: str | None) -> int | None:
 
 @app.command()
 def run(
-    plan: Annotated[str | None, typer.Argument(metavar="PLAN", help="The plan's id (plan_...).")] = None,
+    plan: Annotated[
+        str | None, typer.Argument(metavar="PLAN", autocompletion=completing.plans, help="The plan's id (plan_...).")
+    ] = None,
     rate: Annotated[float | None, typer.Option(help="Open at most so many a second.")] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Start it, and do not stay to see it end.")] = False,
     as_json: out.AsJson = False,
@@ -215,7 +226,10 @@ def list_(as_json: out.AsJson = False) -> None:
 @app.command()
 def status(
     plan: Annotated[
-        str | None, typer.Argument(metavar="[PLAN]", help="The plan's id (plan_...).  [the newest]")
+        str | None,
+        typer.Argument(
+            metavar="[PLAN]", autocompletion=completing.plans, help="The plan's id (plan_...).  [the newest]"
+        ),
     ] = None,
     as_json: out.AsJson = False,
 ) -> None:

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from relay.cli import exits, opened, out
+from relay.cli import completing, exits, opened, out
 from relay.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -21,11 +21,16 @@ if TYPE_CHECKING:
 
 def report(
     *,
-    target: Annotated[str, typer.Option(help="The target that the report is about.")],
+    target: Annotated[
+        str, typer.Option(autocompletion=completing.targets, help="The target that the report is about.")
+    ],
     first: Annotated[str, typer.Option("--from", help="First day: 2026-11-01, today or yesterday.")] = "today",
     last: Annotated[str, typer.Option("--to", help="Last day, included.")] = "today",
     zone: Annotated[str | None, typer.Option(help="Whose days, as Europe/Copenhagen.  [the portal's]")] = None,
-    type_: Annotated[str | None, typer.Option("--type", help='Type or pattern, such as "planday.shift.*".')] = None,
+    type_: Annotated[
+        str | None,
+        typer.Option("--type", autocompletion=completing.types, help='Type or pattern, such as "planday.shift.*".'),
+    ] = None,
     listed: Annotated[
         str | None, typer.Option("--list", help="Also what stands behind a number: accepted, delivered, dead, ...")
     ] = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relay.cli import opened, out
+from relay.cli import completing, opened, out
 from relay.events import rfc3339
 
 if TYPE_CHECKING:
@@ -18,7 +18,9 @@ _ASIDE = "it is shown only this once: put it where the receiver's secrets are"
 
 
 def rotate_secret(
-    name: Annotated[str, typer.Argument(metavar="TARGET", help="The target's name.")],
+    name: Annotated[
+        str, typer.Argument(metavar="TARGET", autocompletion=completing.targets, help="The target's name.")
+    ],
     finish: Annotated[bool, typer.Option("--finish", help="The receiver has the new one: it alone signs.")] = False,
     abort: Annotated[bool, typer.Option("--abort", help="Forget the new one; what signed before signs alone.")] = False,
     as_json: out.AsJson = False,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relay.cli import opened, out, watching
+from relay.cli import completing, opened, out, watching
 
 if TYPE_CHECKING:
     from relay.services import Services
@@ -29,10 +29,16 @@ class Output(StrEnum):
 
 def tail(
     *,
-    type_: Annotated[str | None, typer.Option("--type", help='Type or pattern, such as "planday.shift.*".')] = None,
+    type_: Annotated[
+        str | None,
+        typer.Option("--type", autocompletion=completing.types, help='Type or pattern, such as "planday.shift.*".'),
+    ] = None,
     portal: Annotated[int | None, typer.Option(help="Only those of this portal (its id).")] = None,
     target: Annotated[
-        str | None, typer.Option(help="Only what is routed to this target, and its deliveries there.")
+        str | None,
+        typer.Option(
+            autocompletion=completing.targets, help="Only what is routed to this target, and its deliveries there."
+        ),
     ] = None,
     since: Annotated[
         str | None, typer.Option(help='Begin with what came since: a time, or an age such as "2h".')
@@ -82,14 +88,16 @@ def _compact(happening: Any) -> None:
         case Handled(record):
             if record.state.value != "routed":
                 why = record.reason or ("no target takes it" if record.state.value == "unrouted" else "")
-                out.line(_NO_TIME, _UNDER, record.state.value, why, record.event.id)
+                out.line(_NO_TIME, f"{_UNDER} {record.state.value}", why, record.event.id)
         case Moved(record, delivery, attempt):
             tried = "" if attempt is None else f"{(attempt.ended_at - attempt.started_at) * 1000:.0f} ms"
             again = f"again at {out.clock(delivery.due_at)}" if delivery.due_at is not None else ""
             failed = attempt.reason if attempt is not None and delivery.state.value == "waiting" else delivery.reason
             why = "" if delivery.state.value == "delivered" else failed
             state = "failed" if delivery.state.value == "waiting" else delivery.state.value
-            out.line(out.clock(delivery.updated_at), _UNDER, delivery.target, state, tried, why, again, record.event.id)
+            out.line(
+                out.clock(delivery.updated_at), f"{_UNDER} {delivery.target}", state, tried, why, again, record.event.id
+            )
         case LetGo(count):
             _let_go(count)
 

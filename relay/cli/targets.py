@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from relay.cli import exits, opened, out, rotating
+from relay.cli import completing, exits, opened, out, rotating
 from relay.cli.group import Commands
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ app = typer.Typer(cls=Commands, help="Where events go, and how each target fares
 
 app.command("rotate-secret")(rotating.rotate_secret)
 
-Name = Annotated[str, typer.Argument(metavar="TARGET", help="The target's name.")]
+Name = Annotated[str, typer.Argument(metavar="TARGET", autocompletion=completing.targets, help="The target's name.")]
 
 
 @app.command("list")
@@ -92,7 +92,10 @@ def try_(name: Name, as_json: out.AsJson = False) -> None:
 def preview(
     name: Name,
     event: Annotated[str | None, typer.Argument(metavar="EVENT", help="An event's id.")] = None,
-    sample: Annotated[str | None, typer.Option(metavar="TYPE", help="A made-up event of this type instead.")] = None,
+    sample: Annotated[
+        str | None,
+        typer.Option(metavar="TYPE", autocompletion=completing.types, help="A made-up event of this type instead."),
+    ] = None,
     as_json: out.AsJson = False,
 ) -> None:
     """Show the very request that would be sent of an event now, secrets masked; nothing is sent.

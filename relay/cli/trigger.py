@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import pydantic_core
 import typer
 
-from relay.cli import exits, opened, out
+from relay.cli import completing, exits, opened, out
 
 if TYPE_CHECKING:
     from relay.settings import Settings, Source
@@ -37,12 +37,19 @@ _NEXT_STEPS = {
 
 
 def trigger(
-    type_: Annotated[str, typer.Argument(metavar="TYPE", help="The event's type, such as planday.shift.updated.")],
+    type_: Annotated[
+        str,
+        typer.Argument(
+            metavar="TYPE", autocompletion=completing.types, help="The event's type, such as planday.shift.updated."
+        ),
+    ],
     sets: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="K=V", help="An attribute, or data.NAME for the data; again for more."),
     ] = None,
-    source: Annotated[str | None, typer.Option(help="Whose sender to be.  [the only one]")] = None,
+    source: Annotated[
+        str | None, typer.Option(autocompletion=completing.sources, help="Whose sender to be.  [the only one]")
+    ] = None,
     to: Annotated[str | None, typer.Option(metavar="URL", help="Where to post.  [the receiver here]")] = None,
     as_json: out.AsJson = False,
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,7 +34,7 @@ _KEYS = {
 _LONGEST_KEY = max(map(len, _KEYS))
 
 
-async def patiently(call: Callable[[], Awaitable[Answer]]) -> Answer:
+async def patiently(call: Callable[[], Awaitable[Answer]], *, say: Callable[[str], None] = out.say) -> Answer:
     """The answer of the store, however long it is away; that, and that it is back, is said once."""
     away = False
     while True:
@@ -41,20 +42,26 @@ async def patiently(call: Callable[[], Awaitable[Answer]]) -> Answer:
             answer = await call()
         except StoreUnavailable as error:
             if not away:
-                out.say(f"{error}; waiting for it")
+                say(f"{error}; waiting for it")
             away = True
             await asyncio.sleep(LOOK_EVERY)
             continue
         if away:
-            out.say("the store answers again")
+            say("the store answers again")
         return answer
 
 
-async def follow(following: Following, services: Services, *, since: float | None = None) -> AsyncIterator[Any]:
+async def follow(
+    following: Following,
+    services: Services,
+    *,
+    since: float | None = None,
+    say: Callable[[str], None] = out.say,
+) -> AsyncIterator[Any]:
     """What happens in the line, for ever; a store that is away for a while makes no gap."""
     await following.begin(services.clock(), since=since)
     while True:
-        for happening in await patiently(following.look):
+        for happening in await patiently(following.look, say=say):
             yield happening
         if not following.behind:
             await asyncio.sleep(LOOK_EVERY)
@@ -116,11 +123,47 @@ def keyboard() -> Iterator[asyncio.Queue[str]]:
     before = termios.tcgetattr(fd)
     tty.setcbreak(fd)
     loop.add_reader(fd, read)
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(ending, pressed.put_nowait, "q")
     try:
         yield pressed
     finally:
+        for ending in (signal.SIGTERM, signal.SIGHUP):
+            loop.remove_signal_handler(ending)
         loop.remove_reader(fd)
         termios.tcsetattr(fd, termios.TCSADRAIN, before)
+
+
+class Screen(contextlib.AbstractContextManager["Screen"]):
+    """The whole terminal, drawn anew whenever something changed or its size did; as it was before at the end."""
+
+    def __init__(self, lines: Callable[..., Sequence[Any]]) -> None:
+        """`lines(width=, height=)` are the lines of the screen, each with a `text` and a `style`."""
+        from rich.console import Console
+        from rich.live import Live
+
+        self._lines = lines
+        self._console = Console(highlight=False, markup=False, emoji=False)
+        self._live = Live(console=self._console, screen=True, auto_refresh=False)
+
+    def __enter__(self) -> Screen:
+        self._live.__enter__()
+        with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGWINCH, self.draw)
+        return self
+
+    def __exit__(self, *failure: Any) -> None:
+        with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
+            asyncio.get_running_loop().remove_signal_handler(signal.SIGWINCH)
+        self._live.__exit__(*failure)
+
+    def draw(self) -> None:
+        from rich.text import Text
+
+        size = self._console.size
+        lines = self._lines(width=size.width, height=size.height)
+        shown = Text("\n").join(Text.from_ansi(one.text, style=one.style, no_wrap=True) for one in lines)
+        self._live.update(shown, refresh=True)
 
 
 async def first_of(tasks: Sequence[asyncio.Task[Any]]) -> None:

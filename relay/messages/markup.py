@@ -54,22 +54,21 @@ def runs(marked: str) -> tuple[Run, ...]:
 def _pairs(tokens: list[tuple[str, str]]) -> Iterator[tuple[int, int]]:
     """Opening and closing place of each mark that has both, around at least something, on one line.
 
-    A mark opens where no letter stands before it and closes where none stands after: snake_case_names stay whole.
+    A mark opens before a text and after no letter, and closes the other way round: neither snake_case_names nor
+    2 * 3 * 4 are marked.
     """
     opened: dict[str, int] = {}
     for place, (mark, text) in enumerate(tokens):
+        before, after = _neighbour(tokens, place - 1)[-1:], _neighbour(tokens, place + 1)[:1]
         if not mark:
             if "\n" in text:
                 opened.clear()
-        elif mark in opened and place > opened[mark] + 1 and not _letter(tokens, place + 1, first=True):
+        elif mark in opened and place > opened[mark] + 1 and not before.isspace() and not after.isalnum():
             yield opened.pop(mark), place
-        elif not _letter(tokens, place - 1, first=False):
+        elif after and not after.isspace() and not before.isalnum():
             opened[mark] = place
 
 
-def _letter(tokens: list[tuple[str, str]], place: int, *, first: bool) -> bool:
-    """Whether the neighbour's nearest character is a letter or a digit."""
-    if not 0 <= place < len(tokens):
-        return False
-    text = tokens[place][1]
-    return text[:1].isalnum() if first else text[-1:].isalnum()
+def _neighbour(tokens: list[tuple[str, str]], place: int) -> str:
+    """What stands there: a mark or a text; nothing beyond the ends."""
+    return "".join(tokens[place]) if 0 <= place < len(tokens) else ""

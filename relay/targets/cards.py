@@ -20,7 +20,7 @@ WHOLE = 20_000
 CUT = "…"
 BULLET = "• "
 _TITLE, _SMALL, _COUNTS, _HEADING, _LINE = 400, 1000, 600, 160, 4000
-_MOST_LINES = 60
+_MOST_LINES, _MOST_HEADINGS = 60, 12
 # What the line about what was left out or cut takes of the whole.
 _NOTE = 300
 _SCHEMA = "http://adaptivecards.io/schemas/adaptive-card.json"
@@ -68,21 +68,31 @@ def digest_payload(digest: Digest, *, small: Sequence[str], link: str, words: st
     """The whole JSON of a message about several events: no line is left out, long ones are cut so that all fit."""
     title = cut(plain(digest.title), _TITLE)
     counts = [_text(Run(cut(plain(text), _COUNTS)), spacing=_APART) for text in digest.counts]
-    headings = [_text(Run(cut(plain(group.heading), _HEADING), bold=True), spacing=_APART) for group in digest.groups]
-    if len(digest.groups) == 1:
-        headings = []
+    headings, groups = _grouped(digest)
     frame = _message(title, [*counts, *headings], small, link=link, words=words)
     room = WHOLE - _bytes(frame) - _NOTE - len(digest.lines) * (_bytes(_bullet("")) + 1)
-    limit = fair_limit((size(plain(line)) for line in digest.lines), room)
+    limit = fair_limit((size(line) for lines in groups for line in lines), room)
     body, cut_short = list(counts), 0
-    for number, group in enumerate(digest.groups):
+    for number, lines in enumerate(groups):
         body += headings[number : number + 1]
-        for line in map(plain, group.lines):
+        for line in lines:
             kept = line if limit is None else cut(line, limit)
             cut_short += kept != line
             body.append(_bullet(kept))
     note = [f"{cut_short} lines are cut short: the message is too long for Teams"] if cut_short else []
     return _message(title, body, [*note, *small], link=link, words=words)
+
+
+def _grouped(digest: Digest) -> tuple[list[dict[str, Any]], list[list[str]]]:
+    """Headings and the lines below each; there are none over one group, nor over so many that there is no room."""
+    groups = [list(map(plain, group.lines)) for group in digest.groups]
+    if len(groups) == 1:
+        return [], groups
+    if len(groups) > _MOST_HEADINGS:
+        titles = (cut(plain(group.title), _HEADING // 4) for group in digest.groups)
+        return [], [[f"{title}: {line}" for line in lines] for title, lines in zip(titles, groups, strict=True)]
+    headings = (cut(plain(group.heading), _HEADING) for group in digest.groups)
+    return [_text(Run(heading, bold=True), spacing=_APART) for heading in headings], groups
 
 
 def _message(

@@ -159,6 +159,8 @@ class SlackApp(Chat):
         # Of a success Slack repeats the whole message, and spells its letters in a way that hides names from masking.
         result = super()._result(sendings, response, kept)
         said = {name: value for name, value in _said(response).items() if name in _TELLING}
+        if not said:
+            return result
         return replace(result, excerpt=masking.redact(pydantic_core.to_json(said).decode(), known=self.secrets()))
 
     def _method(self, method: str) -> httpx.URL:

@@ -23,7 +23,7 @@ from relay.http import AddressPolicy
 TAKEN = 250
 _LONGEST_REPLY = 2048
 _GOODBYE = 1.0
-_LATER = range(400, 500)
+_LATER, _REPLIES = range(400, 500), range(200, 600)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +164,8 @@ class _Call:
         raise NotSent(f"{server.host}: {words}")
 
     def _answer(self, code: int, message: str, refused: Sequence[int] = ()) -> httpx.Response:
+        if code not in _REPLIES:
+            raise self.broken(f"the server does not speak SMTP as it should ({self.stage})")
         content = message[:_LONGEST_REPLY].encode("utf-8", "replace")
         return httpx.Response(code, content=content, extensions={"stage": self.stage, "refused": tuple(refused)})
 

@@ -64,7 +64,13 @@ def make(folder: Path, sink: Sink) -> Relay:
             "sources.hub": hub,
             "sources.bridge": {"verify": "token", "secrets": ["env:BRIDGE_TOKEN"], "header": "x-bridge-token"},
             "sources.script": {"verify": "basic", "secrets": ["env:SCRIPT_PASSWORD"]},
-            "targets.chat": {**own, "type": "slack", "url": "env:CHAT_URL", "rate": {"concurrency": 5}},
+            "targets.chat": {
+                **own,
+                "type": "slack",
+                "url": "env:CHAT_URL",
+                "rate": {"concurrency": 5},
+                "digest": {"most": 1},
+            },
             "targets.wages": {**own, **wages, "fields": ["class:A", "class:B", "class:E"]},
         },
     )

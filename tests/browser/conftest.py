@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if HERE not in item.path.parents:
             continue
         item.add_marker(pytest.mark.browser)
-        item.add_marker(pytest.mark.asyncio(loop_scope="session"))
+        item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)  # before the automatic one
         if binary() is None:
             item.add_marker(pytest.mark.skip(reason=_NOT_RUN))
 

@@ -1,6 +1,7 @@
 """What every kind of target promises, on real loopback sockets: one list of claims, run for each kind.
 
-A new kind adds a line to KIND_CASES; the claims stay.
+A new kind adds a line to KIND_CASES; the claims stay. Mail speaks another protocol: test_targets_email.py holds it to
+the same claims.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from cryptography.fernet import Fernet
 from relay.events import Outcome
 from relay.http import AddressPolicy, OutgoingTransport
 from relay.messages import TYPES, Messages, sample
-from relay.settings import PayrollHttpTarget, Secret, SlackTarget, WebhookTarget
+from relay.settings import PayrollHttpTarget, Secret, SlackAppTarget, SlackTarget, TeamsTarget, Text, WebhookTarget
 from relay.settings.values import Address
 from relay.store.cipher import FernetCipher
 from relay.store.keys import Keys
@@ -77,10 +78,16 @@ class Kind:
     yes: tuple[int, bytes]
     no_words: Outcome
     silent: dict[str, Outcome] = field(default_factory=dict)
+    path: str = PATH
 
     def settings(self, name: str, **common: Any) -> Settings:
         if name == "slack":
             return SlackTarget(type="slack", **common)
+        if name == "slack-app":
+            token = Secret("env:T", value="xoxb-s3crets3crets3cret")
+            return SlackAppTarget(type="slack-app", token=token, channel=Text("C1", value="C1"), **common)
+        if name == "teams":
+            return TeamsTarget(type="teams", **common)
         if name == "payroll-http":
             return PayrollHttpTarget(type="payroll-http", **{**PAYROLL, **common})
         return WebhookTarget(type="webhook", signing_secret=(Secret("env:S", value=SECRET),), **common)
@@ -111,6 +118,12 @@ KIND_CASES = {
     ),
     "webhook": Kind(yes=(204, b""), no_words=Outcome.DELIVERED),
     "slack": Kind(yes=(200, b"ok"), no_words=Outcome.UNKNOWN),
+    "slack-app": Kind(
+        yes=(200, b'{"ok": true, "channel": "C1", "ts": "1.2"}'),
+        no_words=Outcome.UNKNOWN,
+        path="/services/T0/B0/s3crets3crets3cret/chat.postMessage",
+    ),
+    "teams": Kind(yes=(202, b""), no_words=Outcome.DELIVERED),
 }
 
 
@@ -135,7 +148,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 def test_every_kind_is_held_to_the_contract() -> None:
     """The table of kinds and this file's go together."""
-    assert KIND_CASES.keys() == KINDS.keys()
+    assert KIND_CASES.keys() | {"email"} == KINDS.keys()
 
 
 @contextlib.asynccontextmanager
@@ -348,7 +361,7 @@ async def test_a_preview_is_what_is_sent(kind: str) -> None:
         (received,) = server.received
         assert preview.body.encode() == received.body
         assert preview.url == f"http://127.0.0.1:{server.port}/***"
-        assert received.line == f"POST {PATH} HTTP/1.1"
+        assert received.line == f"POST {KIND_CASES[kind].path} HTTP/1.1"
         assert {name.lower() for name in preview.headers} <= {name.lower() for name in received.names}
         assert "s3cret" not in str(preview)
 
