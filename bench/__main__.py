@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from bench import backlog, isolation, lines, planday, recovery, replay
+from bench import backlog, isolation, lines, pages, planday, recovery, replay
 from bench.rows import Row, table
 
 PARTS: dict[str, Callable[..., Awaitable[list[Row]]]] = {
@@ -23,6 +23,7 @@ PARTS: dict[str, Callable[..., Awaitable[list[Row]]]] = {
     "deliver": lines.deliver,
     "latency": lines.latency,
     "backlog": backlog.run,
+    "pages": pages.run,
     "isolation": isolation.run,
     "recovery": recovery.run,
     "replay": replay.run,

@@ -170,6 +170,14 @@ secrets = ["env:BENCH_SOURCE_SECRET"]
             (await client.post("/control/settings", json=wide)).raise_for_status()
         return base
 
+    async def quiet(self) -> None:
+        """Until the store has rewritten its file: that costs for a while, whatever is measured."""
+        for _ in range(1500):
+            if not int((await self.redis.info("persistence"))["aof_rewrite_in_progress"]):
+                return
+            await asyncio.sleep(0.2)
+        raise RuntimeError("the store still rewrites its file after five minutes")
+
     def cpu(self) -> dict[str, float]:
         """Seconds of processor time that each process and the store have used so far."""
         assert self.embedded.process is not None

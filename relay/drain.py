@@ -89,7 +89,7 @@ class Drain:
         self._away = False
 
     async def run(self, successor: Callable[[], Awaitable[None]]) -> None:
-        """Claim and work; `successor` is called before the end of this life until it succeeds, unless we are stopping."""
+        """Claim and work; `successor` is called before the end of this life until it succeeds, unless we stop."""
         clock = asyncio.get_running_loop().time
         end = clock() + self._pace.life
         followed = False

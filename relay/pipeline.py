@@ -17,12 +17,7 @@ import pydantic_core
 from relay import retry, telemetry
 from relay.composing import envelope_of, overtaken, span_of, version_of, without_sender_words
 from relay.errors import AuthorizationLost, BudgetSpent, PlandayUnavailable, StoreError, StoreUnavailable
-from relay.events import (
-    Event,
-    gives_way,
-    opposites,
-    people_of,
-)
+from relay.events import Event, gives_way, opposites, people_of
 from relay.fields import Keep, without_never
 from relay.planday.enrich import Enrichment
 from relay.routing import Router
@@ -311,6 +306,8 @@ class Pipeline:
         refused = {one: result for one, sending in sendings.items() if (result := refusal(target, sending)) is not None}
         whole = [one for one in held if one not in refused]
         results: dict[ClaimedDelivery, Result] = {}
+        # One for all of a call: what was sent together comes again together.
+        jitter = self._outside.chance()
         if len(whole) == 1:
             results = {whole[0]: await target.send(sendings[whole[0]])}
         elif whole:
@@ -323,9 +320,10 @@ class Pipeline:
                         target,
                         one,
                         result,
+                        type_=str(sendings[one].envelope.get("type", "")),
                         began=began,
                         now=self._outside.clock(),
-                        jitter=self._outside.chance(),
+                        jitter=jitter,
                         together=len(whole) if one in results else 1,
                         speaks=one not in whole[1:],
                     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pydantic_core
@@ -36,6 +37,7 @@ def settled_by(
     claimed: ClaimedDelivery,
     result: Result,
     *,
+    type_: str,
     began: float,
     now: float,
     jitter: float,
@@ -65,7 +67,10 @@ def settled_by(
     if claimed.ahead is not None and (decision.state is DeliveryState.WAITING or decision.exhausted):
         why = "it was tried ahead of its time, to see whether the target is back"
         decision = retry.Decision(DeliveryState.WAITING, claimed.ahead, why)
-    verdict = retry.verdict(result.outcome, status=result.status, sent=bool(result.request_headers))
+    elif decision.at is not None and not alone:
+        # People are not woken by what is tried again, either.
+        decision = replace(decision, at=target.again_at(type_, decision.at))
+    verdict = retry.verdict(result.outcome, status=result.status, sent=result.tried)
     slowed = result.retry_after is not None and result.status in _SLOWED_DOWN
     return Settled(
         id=claimed.id,

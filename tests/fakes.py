@@ -70,6 +70,9 @@ class RecordingTarget:
     def send_at(self, type_: str, now: float) -> float:
         return now + self.gap
 
+    def again_at(self, type_: str, due: float) -> float:
+        return due
+
     async def send(self, sending: Sending) -> Result:
         self.sent.append(sending)
         return self.answer(sending)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from relay.settings import Settings
 
 
+_LEVEL = len("warning")
+
+
 def check(
     connect: Annotated[
         bool, typer.Option("--connect", help="Also ask Redis, the portals and the names of targets.")
@@ -121,7 +124,8 @@ async def look(services: Services) -> tuple[list[dict[str, Any]], list[tuple[str
             )
     for name, target in services.targets.items():
         if reason := await target.unreachable():
-            found.append(finding("error", f"targets.{name}", reason))
+            remedy = f"correct targets.{name}.url; allow_networks lets an address inside your own network through"
+            found.append(finding("error", f"targets.{name}", reason, remedy=remedy))
         else:
             well.append((f"targets.{name}", "its address may be sent to (nothing was sent)"))
     live = await services.reading.stats(tuple(services.targets), now=services.clock())
@@ -143,23 +147,36 @@ async def look(services: Services) -> tuple[list[dict[str, Any]], list[tuple[str
             remedy = "put it back, or end each with `relay deliveries cancel`"
             found.append(finding("error", f"targets.{name}", words, remedy=remedy))
     if not stats["workers"]:
-        found.append(finding("warning", "workers", "no worker runs: what is accepted waits", remedy="relay worker"))
+        found.append(
+            finding(
+                "warning", "workers", "none runs: what is accepted waits", remedy="start `relay up`, or `relay worker`"
+            )
+        )
     else:
-        well.append(("workers", "1 runs" if stats["workers"] == 1 else f"{stats['workers']} run"))
+        well.append(("workers", "one runs" if stats["workers"] == 1 else f"{stats['workers']} run"))
     return found, well
 
 
 def _print(told: dict[str, Any]) -> None:
+    """What is well a line each, then the rest, with what to do about it in a line of its own."""
     names = {name: ", ".join(told[name]) or "none" for name in ("sources", "portals", "targets")}
     out.facts({"config": told["config"] or "none: all defaults", **names})
-    if told["verified"]:
+    if told["verified"] or told["findings"]:
         sys.stdout.write("\n")
-        out.table(("checked", "result"), ((one["where"], one["what"]) for one in told["verified"]))
-    if told["findings"]:
-        sys.stdout.write("\n")
-        out.table(
-            ("level", "where", "finding", "remedy"),
-            ((one["level"], one["where"], one["message"], one["remedy"]) for one in told["findings"]),
-        )
-    if not told["findings"]:
+    for one in told["verified"]:
+        out.line("ok", f"{'':{_LEVEL - len('ok')}}{one['where']}: {one['what']}")
+    for one in told["findings"]:
+        level = one["level"]
+        out.line(level, f"{'':{_LEVEL - len(level)}}{one['where']}: {one['message']}")
+        if one["remedy"]:
+            out.line(f"{'':{_LEVEL + 2}}do: {one['remedy']}")
+    errors = sum(one["level"] == "error" for one in told["findings"])
+    if warnings := len(told["findings"]) - errors:
+        counts = [
+            f"{count} {word}{'s' * (count > 1)}" for count, word in ((errors, "error"), (warnings, "warning")) if count
+        ]
+        out.say(", ".join(counts) + ("" if errors else ": it works, and is most likely not what was meant"))
+    elif errors:
+        out.say(f"{errors} error{'s' * (errors > 1)}: not all of it works until they are mended")
+    else:
         out.say("all is well" if told["connected"] else "the configuration is well; what it points to: --connect")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,8 +40,8 @@ def set_token(
       relay portals set-token bistro
       relay portals set-token bistro --file /run/secrets/planday
     """
-    _known(opened.settings("portals"), name)
-    token = _token(file)
+    loaded = _alone(name)
+    token = _token(name, file)
 
     async def enter(services: Services) -> dict[str, Any]:
         services.telemetry.hide(token)
@@ -50,7 +51,7 @@ def set_token(
             return {"ok": False, "portal": name, "error": str(error)}
         return {"ok": True, "portal": name, "id": services.settings.portals[name].id, **await _missing(services, name)}
 
-    answer = opened.ask(enter, portals=True)
+    answer = opened.ask(enter, portals=True, by=loaded)
     if as_json:
         out.json_out(answer)
     elif not answer["ok"]:
@@ -83,10 +84,9 @@ def connect(
       relay portals connect bistro
       relay portals connect bistro --redirect-uri https://relay.example/connect/callback
     """
-    loaded = opened.settings("portals")
-    _known(loaded, name)
+    loaded = _alone(name)
     address = _address(loaded, redirect_uri)
-    answer = opened.ask(lambda services: _connected(services, name, address, timeout), portals=True)
+    answer = opened.ask(lambda services: _connected(services, name, address, timeout), portals=True, by=loaded)
     if as_json:
         out.json_out(answer)
     elif answer["ok"]:
@@ -118,9 +118,14 @@ async def _connected(services: Services, name: str, redirect_uri: str, timeout: 
     return {"ok": False, "error": f"nobody came back within {timeout:g} s (the link works until it is ten minutes old)"}
 
 
-def _known(loaded: Settings, name: str) -> None:
+def _alone(name: str) -> Settings:
+    """The settings with this portal's secrets: those of other portals need not be in this shell."""
+    from relay.settings import for_portal
+
+    loaded = opened.settings("store")
     if name not in loaded.portals:
         raise NotFoundError(f"there is no portal {name}; there are {', '.join(loaded.portals) or 'none'}")
+    return for_portal(loaded, name, os.environ)
 
 
 def _address(loaded: Settings, given: str | None) -> str:
@@ -131,7 +136,7 @@ def _address(loaded: Settings, given: str | None) -> str:
     return f"{loaded.relay.public_url or f'http://127.0.0.1:{loaded.relay.port}'}{PATH}"
 
 
-def _token(file: str | None) -> str:
+def _token(name: str, file: str | None) -> str:
     """The token, from a file, from stdin, or typed without being shown; never from the command line."""
     if file == "-":
         token = sys.stdin.read()
@@ -141,7 +146,13 @@ def _token(file: str | None) -> str:
         except (OSError, UnicodeDecodeError) as error:
             raise RefusedError(f"the token cannot be read from {file}: {error.__class__.__name__}") from None
     else:
-        token = typer.prompt("token", hide_input=True, err=True)
+        try:
+            token = typer.prompt("token", hide_input=True, err=True)
+        except typer.Abort:
+            if sys.stdin.isatty():
+                raise
+            how = f"relay portals set-token {name} --file PATH, or --file - for standard input"
+            raise RefusedError(f"there is no terminal to ask for the token, and none came: {how}") from None
     token = token.strip()
     if not token or any(char.isspace() for char in token):
         raise RefusedError("that is no token: it is one word; nothing was changed")

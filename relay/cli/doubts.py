@@ -19,11 +19,20 @@ def doubts(loaded: Settings) -> Iterator[dict[str, Any]]:
     feeding = any(portal.feeds for portal in loaded.portals.values())
     if not loaded.sources and not feeding:
         what = "there are none, and no portal has feeds: nothing comes in"
-        yield finding("warning", "sources", what, remedy="`feeds` of a portal, or [sources.NAME]")
+        yield finding(
+            "warning", "sources", what, remedy="give a portal `feeds`, or add [sources.NAME] (docs/settings.md)"
+        )
     if not loaded.targets:
-        yield finding("warning", "targets", "there are none: nothing is sent", remedy="[targets.NAME]")
+        yield finding(
+            "warning", "targets", "there are none: nothing is sent", remedy="add [targets.NAME] (docs/targets.md)"
+        )
     if loaded.sources and not loaded.portals:
-        yield finding("warning", "portals", "there are none: nothing is read in Planday", remedy="[portals.NAME]")
+        yield finding(
+            "warning",
+            "portals",
+            "there are none: nothing is read in Planday",
+            remedy="add [portals.NAME] (docs/planday.md)",
+        )
     if loaded.targets and not _is_told(loaded):
         what = "nobody: no target's `events` take relay.*, and no heartbeat is set"
         remedy = '"relay.*" in the `events` of a target that people read, or heartbeat_url (docs/alerts.md)'
@@ -37,8 +46,9 @@ def doubts(loaded: Settings) -> Iterator[dict[str, Any]]:
         if target.changed and not feeding:
             what = "matches nothing without a portal's `feeds`: what changed is known only from the change feed"
             yield finding("warning", f"{where}.changed", what, remedy="`feeds` of the portal, or take it out")
-        if target.type == "slack" and not _is_reference(target.url.reference):
-            what = "is written out, and a Slack webhook's address is its credential"
+        if target.type in ("slack", "teams") and not _is_reference(target.url.reference):
+            whose = {"slack": "a Slack webhook", "teams": "a workflow"}[target.type]
+            what = f"is written out, and {whose}'s address is its credential"
             yield finding("warning", f"{where}.url", what, remedy='write "env:NAME" or "file:PATH"')
 
 

@@ -90,7 +90,7 @@ def init(
         return
     out.facts({"written": str(path), "secrets": [str(Path(one).relative_to(path.parent)) for one in files]})
     for one in findings:
-        out.say(f"\n{one['where']}: {one['message']}" + (f"; {one['remedy']}" if one["remedy"] else ""))
+        out.say(f"{one['level']}: {one['where']}: {one['message']}" + (f"; {one['remedy']}" if one["remedy"] else ""))
     out.say("\nnext, each line that stays in a shell of its own:")
     width = max(len(one["command"]) for one in steps)
     for one in steps:

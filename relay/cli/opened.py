@@ -38,10 +38,10 @@ def ask(
 ) -> Answer:
     """Open the services, make one call, close them.
 
-    `worker` needs the secrets of targets and portals, `portals` those of portals alone. `by`: not by the settings of
-    this shell but by these.
+    `worker` needs the secrets of targets and portals; `portals` opens Planday's side and needs those of the portals in
+    `by`. `by`: not by the settings of this shell but by these.
     """
-    loaded = by or settings("worker" if worker else "portals" if portals else "store")
+    loaded = by or settings("worker" if worker else "store")
 
     async def run() -> Answer:
         from relay.services import open_services

@@ -164,5 +164,7 @@ _STATES = {
     "sending": "cyan",
     "yes": "green",
     "ok": "green",
+    "error": "red",
+    "warning": "yellow",
     "lost": "red",
 }

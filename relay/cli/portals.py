@@ -125,7 +125,8 @@ async def checked(services: Services, name: str) -> dict[str, Any]:
         remedy = f"give portals.{name} the token of the portal whose id it names"
         return {"ok": False, "name": name, "error": str(error), "remedy": remedy}
     except AuthorizationLost as error:
-        return {"ok": False, "name": name, "error": str(error), "remedy": "let an administrator authorise again"}
+        again = f"let an administrator authorise again in Planday, then: relay portals set-token {name} (or connect)"
+        return {"ok": False, "name": name, "error": str(error), "remedy": again}
     except PlandayError as error:
         return _failed(name, services.settings.portals[name], error)
 

@@ -12,6 +12,7 @@ import pydantic_core
 import typer
 
 from relay.cli import completing, exits, opened, out
+from relay.errors import ConfigError, Fault
 
 if TYPE_CHECKING:
     from relay.settings import Settings, Source
@@ -27,6 +28,10 @@ _IDS = {
     "employee_group": "5201",
 }
 _TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)+")
+_ADD_SOURCE = (
+    "add [sources.planday] with secrets (`relay init` makes both), and restart the receiver; "
+    "what the change feed finds needs no source"
+)
 _NEXT_STEPS = {
     401: "next: the receiver was started with another secret of sources.{source} than this shell has, or its clock is "
     "off; let both read the same file, and restart the receiver",
@@ -65,7 +70,6 @@ def trigger(
       relay trigger relay.test --source planday --to https://relay.example/in/planday
     """
     from relay.cli import http, signed
-    from relay.errors import ConfigError, Fault
     from relay.signing import check_secrets
 
     if not _TYPE.fullmatch(type_):
@@ -140,7 +144,9 @@ def _json(text: str) -> Any:
 
 
 def _source(loaded: Settings, wanted: str | None) -> tuple[str, Source]:
-    names = ", ".join(loaded.sources) or "none"
+    if not loaded.sources:
+        raise ConfigError([Fault("sources", "there are none, so no sender can post: " + _ADD_SOURCE)])
+    names = ", ".join(loaded.sources)
     if wanted is None:
         if len(loaded.sources) != 1:
             raise typer.BadParameter(f"name a source with --source; there are {names}")

@@ -2,7 +2,7 @@
 
 from relay.settings.alerts import Alerts
 from relay.settings.chat import ChatTarget, Digest, EmailTarget, SlackAppTarget, SlackTarget, TeamsTarget
-from relay.settings.load import ROLES, USUAL_PATH, Role, load, load_mapping, revealed, schema, shown
+from relay.settings.load import ROLES, USUAL_PATH, Role, for_portal, load, load_mapping, revealed, schema, shown
 from relay.settings.models import Environment, Portal, Relay, Settings, Store
 from relay.settings.payroll import MapField, PayrollAuth, PayrollBody, PayrollTls
 from relay.settings.retention import Retention
@@ -46,6 +46,7 @@ __all__ = [
     "User",
     "UserRole",
     "WebhookTarget",
+    "for_portal",
     "load",
     "load_mapping",
     "revealed",

@@ -17,13 +17,12 @@ from relay.settings.environ import MAKE_KEY, SECTIONS, environment, overlay
 from relay.settings.models import Environment, Settings
 from relay.settings.values import Secret, Text, duration, is_reference, unreadable
 
-Role = Literal["web", "worker", "portals", "store", "all"]
+Role = Literal["web", "worker", "store", "all"]
 
 # Whose secrets a role has to hold; what it does not need it does not read.
 ROLES: Mapping[Role, tuple[str, ...]] = {
     "web": ("store", "sources", "users"),
     "worker": ("store", "portals", "targets", "alerts"),
-    "portals": ("store", "portals"),
     "store": ("store",),
     "all": SECTIONS,
 }
@@ -75,6 +74,24 @@ def load_mapping(
     if faults:
         raise ConfigError(faults)
     return settings
+
+
+def for_portal(settings: Settings, name: str, environ: Mapping[str, str]) -> Settings:
+    """Settings of the role "store" with this portal alone, whose secrets are read too; what others have is not needed.
+
+    Raises ConfigError. The portal must be there.
+    """
+    path = settings.environment.config_path
+    portal, folder = settings.portals[name], path.parent if path else Path.cwd()
+    faults = [
+        Fault(where, problem)
+        for where, secret in _secrets(portal, f"portals.{name}")
+        if (problem := secret.resolve(environ, folder))
+    ]
+    faults += _without_keys(settings, is_redis_named=settings.store.url is not None)
+    if faults:
+        raise ConfigError(faults)
+    return settings.model_copy(update={"portals": {name: portal}})
 
 
 def schema() -> dict[str, Any]:
@@ -223,7 +240,12 @@ def _across(settings: Settings, role: Role, *, is_redis_named: bool) -> Iterator
         yield Fault("relay.bind", "is not a loopback address: set RELAY_ADMIN_TOKEN or add a user, or bind 127.0.0.1")
     if (settings.access.proxy_header is None) != (not settings.access.proxy_from):
         yield Fault("access", "proxy_header and proxy_from go together: the header, and the addresses it is taken from")
-    if role in ("worker", "portals", "all") and is_redis_named and settings.portals and own.encryption_keys is None:
+    if role in ("worker", "all"):
+        yield from _without_keys(settings, is_redis_named=is_redis_named)
+
+
+def _without_keys(settings: Settings, *, is_redis_named: bool) -> Iterator[Fault]:
+    if is_redis_named and settings.portals and settings.environment.encryption_keys is None:
         why = "is needed with a Redis of your own, since renewed Planday tokens are stored there encrypted"
         yield Fault("RELAY_ENCRYPTION_KEYS", f"{why}: {MAKE_KEY}")
 

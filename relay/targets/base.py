@@ -60,10 +60,14 @@ class Sending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What became of one attempt. Nothing in it is secret, and nothing personal that we know of."""
+    """What became of one attempt. Nothing in it is secret, and nothing personal that we know of.
+
+    `tried`: a call was made, so that its failure says something of the target, and not only of this delivery.
+    """
 
     outcome: Outcome
     reason: str
+    tried: bool = False
     status: int | None = None
     retry_after: float | None = None
     request_headers: Mapping[str, str] = field(default_factory=dict)
@@ -144,6 +148,10 @@ class Target(ABC):
         """When an event of this type that is ready `now` is sent at the earliest (seconds)."""
         return now
 
+    def again_at(self, type_: str, due: float) -> float:
+        """When what failed and is `due` is tried again at the earliest (seconds)."""
+        return due
+
     @abstractmethod
     def body(self, sending: Sending) -> bytes:
         """The request's body; raises Unrenderable."""
@@ -216,7 +224,7 @@ class Target(ABC):
         except Exception as fault:
             # It may have been sent: a target that does not dedupe must not get it twice for a fault of ours.
             outcome, reason = Outcome.UNKNOWN, ours("sending", fault)
-        return Result(outcome=outcome, reason=reason, request_headers=kept)
+        return Result(outcome=outcome, reason=reason, tried=True, request_headers=kept)
 
     def addresses(self) -> tuple[httpx.URL, ...]:
         """Everything that it calls."""
@@ -254,6 +262,7 @@ class Target(ABC):
         return Result(
             outcome=verdict.outcome,
             reason=verdict.reason,
+            tried=True,
             status=response.status_code,
             retry_after=verdict.retry_after,
             request_headers=kept,

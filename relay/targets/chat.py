@@ -62,11 +62,18 @@ class Chat(Target):
 
     def send_at(self, type_: str, now: float) -> float:
         """The end of the window and of quiet hours; windows are aligned, so that a burst shares its end."""
-        if any(matches(pattern, type_) for pattern in self.settings.urgent):
+        if self._is_urgent(type_):
             return now
         window = self.settings.digest.gather
         end = math.ceil(now / window) * window if window and self.gathers > 1 else now
         return self.settings.quiet_until(max(end, now))
+
+    def again_at(self, type_: str, due: float) -> float:
+        """The end of quiet hours; a window was waited for already."""
+        return due if self._is_urgent(type_) else self.settings.quiet_until(due)
+
+    def _is_urgent(self, type_: str) -> bool:
+        return any(matches(pattern, type_) for pattern in self.settings.urgent)
 
     def body(self, sending: Sending) -> bytes:
         message = self._message(sending, self.escape)

@@ -326,8 +326,8 @@ SCHEMAS: Json = {
                 _object({**dict.fromkeys(("method", "url", "body"), _TEXT), "headers": {"type": "object"}})
             ),
         },
-        says="`ok`: something would be sent. `standing`: new, correction, reversal, or why not (payroll only). `message`: "
-        "what people would read (chat and mail only).",
+        says="`ok`: something would be sent. `standing`: new, correction, reversal, or why not (payroll only). "
+        "`message`: what people would read (chat and mail only).",
     ),
     # The rest --------------------------------------------------------------------------------------
     "Catalog": _object(

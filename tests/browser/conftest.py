@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,7 +18,8 @@ _NOT_RUN = "NOT RUN: the dashboard in a browser, since this machine has no Chrom
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if HERE not in item.path.parents:
+        is_ours = HERE in item.path.parents and isinstance(item, pytest.Function)
+        if not is_ours or not inspect.iscoroutinefunction(item.function):
             continue
         item.add_marker(pytest.mark.browser)
         item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)  # before the automatic one

@@ -115,11 +115,22 @@ class Page:
 
     # Reading ---------------------------------------------------------------------------------------
 
-    async def evaluate(self, expression: str, *, wait: bool = False) -> Any:
-        """The value of an expression in the page; `wait`: of the promise that it gives."""
-        found = await self.send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=wait)
+    async def evaluate(self, expression: str) -> Any:
+        """The value of an expression in the page."""
+        found = await self.send("Runtime.evaluate", expression=expression, returnByValue=True)
         if "exceptionDetails" in found:
             raise NotThere(f"{expression[:200]}: {found['exceptionDetails']}")
+        return found["result"].get("value")
+
+    async def beside(self, script: str) -> Any:
+        """The value, or that of the promise, of a script that sees the page, but is not one of its scripts."""
+        frame = (await self.send("Page.getFrameTree"))["frameTree"]["frame"]["id"]
+        world = await self.send("Page.createIsolatedWorld", frameId=frame, worldName="beside")
+        context = world["executionContextId"]
+        found = await self.send(
+            "Runtime.evaluate", expression=script, contextId=context, returnByValue=True, awaitPromise=True
+        )
+        assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
     async def text(self, css: str = "body") -> str:
@@ -150,7 +161,9 @@ class Page:
                 if time.monotonic() > end:
                     raise NotThere(f"{expression}: {error}") from error
             if time.monotonic() > end:
-                raise NotThere(f"after {within:g} s still not {expression}; the page says: {(await self.text())[:1500]}")
+                raise NotThere(
+                    f"after {within:g} s still not {expression}; the page says: {(await self.text())[:1500]}"
+                )
             await asyncio.sleep(_LOOK_AGAIN)
 
     async def says(self, words: str, css: str = "body", *, within: float = WITHIN) -> None:
@@ -200,6 +213,11 @@ class Page:
             f".some(one => one.innerText.trim() === {json.dumps(summary)})"
         )
 
+    async def unfold_if_folded(self, summary: str) -> None:
+        """Open what may be open already, because the page thinks that it is what one came for."""
+        if summary not in await self.texts("details[open] > summary"):
+            await self.unfold(summary)
+
     async def fill(self, label: str, value: str) -> None:
         """Type into the field with this label, over what it holds."""
         handle = await self._handle(f"({_FIND_FIELD})({json.dumps(label)})", f"a field {label!r}")
@@ -218,6 +236,10 @@ class Page:
     async def tick(self, label: str) -> None:
         """Press the box whose label begins so."""
         await self._press(f"({_FIND_FIELD})({json.dumps(label)})", f"a box {label!r}")
+
+    async def type(self, text: str) -> None:
+        """Type where the focus is."""
+        await self.send("Input.insertText", text=text)
 
     async def key(self, name: str) -> None:
         """One key, such as "Tab" or "Enter"."""

@@ -23,6 +23,13 @@ ROLES = ("viewer", "operator", "payroll", "admin")
 PASSWORDS = {role: f"the password of {role}" for role in ROLES}
 # Cheap, so that a test of a page is not a test of patience; the real cost is test_dashboard_access.py's.
 _HASHER = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+_TARGETS = {
+    "ledger": "absence_request",
+    "till": "department",
+    "locks": "position",
+    "quiet": "employee_group",
+    "fussy": "shift_type",
+}
 _numbers = itertools.count(1)
 
 
@@ -92,10 +99,7 @@ async def world_in(folder: Path, browser: Chromium, **tables: Any) -> AsyncItera
 
     async with Sink(decide=decide) as sink:
         # One target for each test that changes something, so that none depends on another.
-        targets = {
-            f"targets.{name}": target(sink, name, f"planday.{entity}.*")
-            for name, entity in {"ledger": "absence_request", "till": "department", "locks": "position"}.items()
-        }
+        targets = {f"targets.{name}": target(sink, name, f"planday.{entity}.*") for name, entity in _TARGETS.items()}
         users = {f"users.{role}-user": {"password": _HASHER.hash(PASSWORDS[role]), "role": role} for role in ROLES}
         relay = Relay(
             folder,

@@ -49,7 +49,7 @@ def event(entity_id: str | None = None, *, at: float = 1_790_000_000.0) -> Event
 
 
 def says(outcome: Outcome, reason: str = "the target asks to come back later (503)") -> Callable[[Sending], Result]:
-    return lambda _: Result(outcome=outcome, reason=reason, status=503, request_headers={"webhook-id": "x"})
+    return lambda _: Result(outcome=outcome, reason=reason, status=503, tried=True)
 
 
 class Died(Exception):

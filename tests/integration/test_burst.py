@@ -240,3 +240,25 @@ async def test_a_digest_that_slack_did_not_take_comes_again_whole(world: World) 
     assert (failed.accepted, taken.accepted) == (False, True)
     assert taken.at.startswith("2026-11-23T10:00:35")
     assert failed.payload == taken.payload
+
+
+async def test_what_failed_in_the_evening_does_not_come_at_night(world: World) -> None:
+    """A retry keeps quiet hours, too."""
+    world.clock.now = datetime(2026, 11, 23, 20, 59, 58, tzinfo=UTC).timestamp()
+    scene = world.scene(quiet="22:00-06:00", zone="Europe/Copenhagen")
+    await scene.happen(*(scene.shift(number) for number in range(3)))
+    world.simulator.faults.add(Fault.read({"path": "/slack/*", "kind": "503"}))
+    await scene.work_until_done()
+    assert await scene.counts() == {"delivered": 3}
+    *_, last = world.channel.messages
+    assert last.at.startswith("2026-11-24T05:00:0")
+
+
+async def test_a_channel_that_is_away_opens_its_breaker(world: World) -> None:
+    """A refusal of Slack's own counts against the target, as with any other."""
+    scene = world.scene(breaker={"failures": 2, "wait": "1h", "longest": "1h"})
+    world.simulator.faults.add(Fault.read({"path": "/slack/*", "kind": "503", "count": 2}))
+    await scene.happen(*(scene.shift(number) for number in range(3)))
+    await scene.work_until_done()
+    assert await scene.counts() == {"delivered": 3}
+    assert world.clock.now - datetime(2026, 11, 23, 10, 0, 7, tzinfo=UTC).timestamp() > 3600

@@ -137,6 +137,27 @@ async def test_giving_up_what_was_never_sent_supersedes_nothing(bench: Bench) ->
     assert await bench.store.reopen(older.id, "hours", now=T0, states=DEAD) is DeliveryState.WAITING
 
 
+async def test_what_a_person_gave_up_after_a_try_counts_as_arrived(bench: Bench) -> None:
+    """Whoever cancels a parked delivery found that the target has it, so nothing older follows."""
+    older = (await dead(bench, 1))[0]
+    parked = (await bench.routed(bench.event("1")))[0]
+    await bench.settle(parked, DeliveryState.PARKED)
+    await bench.store.cancel(parked.id, "hours", now=T0, reason="test")
+    assert await bench.store.reopen(older.id, "hours", now=T0, states=DEAD) is DeliveryState.SUPERSEDED
+
+
+async def test_a_force_is_for_one_round(bench: Bench) -> None:
+    """What was forced once and is opened again without force gives way to what was on the wire meanwhile."""
+    older = (await dead(bench, 1))[0]
+    await bench.store.reopen(older.id, "hours", now=T0, states=DEAD, force=True)
+    await bench.settle((await bench.claim()).deliveries[0], DeliveryState.DEAD)
+    newer = (await bench.routed(bench.event("1")))[0]
+    assert await bench.store.reopen(older.id, "hours", now=T0, states=DEAD) is DeliveryState.WAITING
+    await bench.settle(newer)
+    assert (await bench.claim()).deliveries == ()
+    assert (await bench.reading.delivery(older.id, "hours")).state is DeliveryState.SUPERSEDED
+
+
 # Targets that gather -------------------------------------------------------------------------------
 
 
@@ -186,7 +207,7 @@ async def test_a_call_that_fails_counts_once_however_many_it_was_for(bench: Benc
     relay = Relay(bench.store, clock, slack={"breaker": {"failures": 5}})
     target = relay.targets["slack"]
     target.gathers = 20
-    target.answer = lambda _: Result(outcome=Outcome.RETRY, reason="HTTP 500", status=500, request_headers={"x": "y"})
+    target.answer = lambda _: Result(outcome=Outcome.RETRY, reason="HTTP 500", status=500, tried=True)
     relay.rebuilt()
     await bench.store.accept([bench.event(str(n)) for n in range(20)], now=clock())
     standing = []
@@ -207,7 +228,7 @@ async def test_a_probe_that_was_not_sent_gives_way_to_the_next_at_once(bench: Be
     clock = FakeClock()
     relay = Relay(bench.store, clock, hours={"breaker": {"failures": 1}})
     target = relay.targets["hours"]
-    target.answer = lambda _: Result(outcome=Outcome.RETRY, reason="HTTP 500", status=500, request_headers={"x": "y"})
+    target.answer = lambda _: Result(outcome=Outcome.RETRY, reason="HTTP 500", status=500, tried=True)
     await bench.store.accept([bench.event("0")], now=clock())
     await relay.work()
     clock.now += 1
@@ -217,7 +238,7 @@ async def test_a_probe_that_was_not_sent_gives_way_to_the_next_at_once(bench: Be
     def answer(_: Sending) -> Result:
         if len(target.sent) <= 1 + refused:
             return Result(outcome=Outcome.REJECTED, reason="not whole")
-        return Result(outcome=Outcome.DELIVERED, reason="ok", status=202, request_headers={"x": "y"})
+        return Result(outcome=Outcome.DELIVERED, reason="ok", status=202, tried=True)
 
     target.answer = answer
     await relay.work()
@@ -262,6 +283,8 @@ async def test_nothing_that_was_read_before_follows_what_was_read_anew(
     await world.relay.work()
     mine = await world.store.reopen(first, "hours", now=world.clock(), states=(DeliveryState.DELIVERED,))
     assert mine is DeliveryState.WAITING, "it holds that newest state itself"
+    await world.relay.work()
+    assert [one.event_id for one in sent] == [first, third, first]
 
 
 async def test_a_plan_knows_what_was_read_anew(redis_client: aioredis.Redis, prefix: str) -> None:
@@ -310,8 +333,8 @@ async def test_what_is_new_is_sent_though_a_re_reading_tells_of_it(redis_client:
     assert [one.event_id for one in world.relay.targets["hours"].sent] == [first, second.id, third.id]
 
 
-async def test_an_event_that_was_read_anew_is_followed_by_nothing_older(bench: Bench) -> None:
-    """It went through the line once more, after newer ones that are dead: it holds their state."""
+async def reread_and_older(bench: Bench) -> ClaimedDelivery:
+    """A delivery of an event that went through the line once more waits; returns a dead one that came between."""
     held = bench.event("1")
     await bench.store.accept([held], now=T0)
     given_up = (await bench.claim(lane("nobody"))).events[0]
@@ -319,5 +342,20 @@ async def test_an_event_that_was_read_anew_is_followed_by_nothing_older(bench: B
     older = (await dead(bench, 2))[0]
     await bench.store.reopen_event(held.id, now=T0, states=(EventState.DEAD,))
     await bench.finish((await bench.claim(lane("nobody"))).events[0], "hours")
+    return older
+
+
+async def test_an_event_that_was_read_anew_is_followed_by_nothing_older(bench: Bench) -> None:
+    """It went through the line once more, after newer ones that are dead: it holds their state."""
+    older = await reread_and_older(bench)
     await bench.settle((await bench.claim()).deliveries[0])
     assert await bench.store.reopen(older.id, "hours", now=T0, states=DEAD) is DeliveryState.SUPERSEDED
+
+
+async def test_what_was_opened_before_it_was_overtaken_is_not_sent_after_all(bench: Bench) -> None:
+    """Opened while the newer reading still waited before it: it is looked at once more when its turn comes."""
+    older = await reread_and_older(bench)
+    assert await bench.store.reopen(older.id, "hours", now=T0, states=DEAD) is DeliveryState.WAITING
+    await bench.settle((await bench.claim()).deliveries[0])
+    assert (await bench.claim()).deliveries == ()
+    assert (await bench.reading.delivery(older.id, "hours")).state is DeliveryState.SUPERSEDED

@@ -108,8 +108,8 @@ async def test_a_refused_call_costs_only_the_one_that_is_at_fault(line: Gatherin
     def answer(sending: Sending) -> Result:
         refused = len(line.target.together[-1]) > 1 and not line.target.sent
         if refused or (line.target.sent and sending.event_id == bad.id):
-            return Result(outcome=Outcome.REJECTED, reason="HTTP 400", status=400, request_headers={"x": "y"})
-        return Result(outcome=Outcome.DELIVERED, reason="ok", status=200, request_headers={"x": "y"})
+            return Result(outcome=Outcome.REJECTED, reason="HTTP 400", status=400, tried=True)
+        return Result(outcome=Outcome.DELIVERED, reason="ok", status=200, tried=True)
 
     line.target.answer = answer
     line.target.gap = 0.0

@@ -161,10 +161,10 @@ class Story:
         if self.mode in (0, 2, 4):
             self.taken.append(version)
         if self.mode in (2, 3):
-            return Result(outcome=Outcome.UNKNOWN, reason="no answer", request_headers={"x": "y"})
+            return Result(outcome=Outcome.UNKNOWN, reason="no answer", tried=True)
         if self.mode == 1:
-            return Result(outcome=Outcome.RETRY, reason="HTTP 500", status=500, request_headers={"x": "y"})
-        return Result(outcome=Outcome.DELIVERED, reason="ok", status=202, request_headers={"x": "y"})
+            return Result(outcome=Outcome.RETRY, reason="HTTP 500", status=500, tried=True)
+        return Result(outcome=Outcome.DELIVERED, reason="ok", status=202, tried=True)
 
     # The workers ----------------------------------------------------------------------------------
 

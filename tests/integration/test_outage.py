@@ -62,7 +62,7 @@ class Far:
             reason=verdict.reason,
             status=response.status_code,
             retry_after=verdict.retry_after,
-            request_headers={"webhook-id": sending.event_id},
+            tried=True,
         )
 
     @property

@@ -15,7 +15,7 @@ from openapi_schema_validator import OAS31Validator
 from typer.testing import CliRunner
 
 from relay import changes
-from relay.alerts.conditions import KINDS as incidents
+from relay.alerts import conditions
 from relay.catalog import CATALOG, ENTITIES, EVENTS, TYPES, Door, nearest, sample, schema, schema_id, types_of
 from relay.catalog.schemas import VERSIONS, field_form
 from relay.cli.main import app
@@ -57,7 +57,7 @@ def test_every_type_says_what_it_means_and_where_it_comes_from() -> None:
         assert "\n" not in row.meaning
         assert row.change
         assert row.type == f"{row.stem}.{row.verb}"
-    told = {type_ for kind in incidents.values() for type_ in (kind.begins, kind.ends)}
+    told = {type_ for kind in conditions.KINDS.values() for type_ in (kind.begins, kind.ends)}
     assert {type_ for type_ in TYPES if type_.startswith("relay.")} == {"relay.test"} | told
     assert sum(map(len, EVENTS.values())) == len(TYPES)
 

@@ -35,7 +35,8 @@ from relay.settings import Portal, load_mapping
 from relay.settings.environ import SECTIONS
 
 SURFACE = {
-    *("demo", "up", "web", "worker", "simulator", "check", "trigger", "alerts", "stats", "catalog", "migrate", "version"),
+    *("demo", "up", "web", "worker", "simulator", "check", "trigger"),
+    *("alerts", "stats", "catalog", "migrate", "version"),
     *("erase", "audit list"),
     *("report", "backup", "restore"),
     *("tokens create", "tokens list", "tokens revoke", "hash-password"),

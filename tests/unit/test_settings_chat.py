@@ -15,7 +15,7 @@ from relay.messages import Messages
 from relay.settings import SlackTarget, load_mapping
 from relay.settings.quiet import read, until
 from relay.settings.values import Address
-from relay.targets import build
+from relay.targets import Target, build
 
 ZONE = ZoneInfo("Europe/Copenhagen")
 MESSAGES = Messages()
@@ -122,9 +122,13 @@ def test_what_cannot_be_set(base: dict[str, Any], more: dict[str, Any], says: st
 # When an event is sent at the earliest -------------------------------------------------------------
 
 
-def send_at(type_: str, now: float, **more: Any) -> float:
+def slack(**more: Any) -> Target:
     model = SlackTarget(type="slack", url=Address("env:U", value="https://hooks.slack.com/x"), events=("*",), **more)
-    return build("x", model, messages=MESSAGES).send_at(type_, now)
+    return build("x", model, messages=MESSAGES)
+
+
+def send_at(type_: str, now: float, **more: Any) -> float:
+    return slack(**more).send_at(type_, now)
 
 
 def test_without_a_window_nothing_waits() -> None:
@@ -150,3 +154,11 @@ def test_quiet_hours_hold_back_all_but_what_is_urgent() -> None:
         assert told(send_at(type_, at("2026-11-25T23:10"), **night)) == "2026-11-25T23:10+01:00"
     deleted = send_at("planday.shift.deleted", at("2026-11-25T23:10"), urgent=("planday.shift.deleted",), **night)
     assert told(deleted) == "2026-11-25T23:10+01:00"
+
+
+def test_what_failed_waits_for_the_end_of_quiet_hours_and_for_no_window() -> None:
+    """It waited for its window already; what is urgent is tried again at night."""
+    made = slack(quiet=NIGHT, zone="Europe/Copenhagen", digest={"gather": "1h"})
+    assert told(made.again_at("planday.shift.created", at("2026-11-25T20:10"))) == "2026-11-25T20:10+01:00"
+    assert told(made.again_at("planday.shift.created", at("2026-11-25T22:05"))) == "2026-11-26T06:00+01:00"
+    assert told(made.again_at("relay.target.failing", at("2026-11-25T22:05"))) == "2026-11-25T22:05+01:00"
