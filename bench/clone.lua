@@ -11,7 +11,7 @@ for at = 1, #event, 2 do fields[event[at]] = event[at + 1] end
 local body = redis.call('GET', prefix .. 'b:' .. id)
 local before, after = body:match('^(.-"eid":")%d+(".*)$')
 local targets = {}
-for target in fields.tg:gmatch('%S+') do
+for target in (fields.tg or ''):gmatch('%S+') do
   targets[target] = { redis.call('HGETALL', prefix .. 'd:' .. id .. ':' .. target),
                       redis.call('LRANGE', prefix .. 'a:' .. id .. ':' .. target, 0, -1) }
 end

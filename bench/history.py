@@ -59,25 +59,29 @@ KINDS: Sequence[Kind] = (
 async def fill_history(client: aioredis.Redis, keys: Keys, store: Store, count: int) -> None:
     """So many events over the last days, newest first, of every type and kind in turn."""
     now = time.time()
-    made = [(kind, await _template(store, kind, type_, now=now)) for kind in KINDS for type_ in TYPES]
+    wanted = [(kind, type_) for kind in KINDS for type_ in TYPES]
+    # A record each: what is parked would hold up those behind it.
+    made = [
+        (kind, await _template(store, kind, type_, str(1000 + at), now=now)) for at, (kind, type_) in enumerate(wanted)
+    ]
     clone = client.register_script(_CLONE)
     number = 0
+    sets = {id_: await _sets(client, keys, id_) for _, id_ in made}
     for kind, id_ in made:
-        sets = await _sets(client, keys, id_)
         # Each kind lies over the whole span, as densely as its share is.
         share = count * kind.share // 100 // len(TYPES)
         apart = DAYS * 86_400_000 / max(share, 1)
         for done in range(0, share, _BATCH):
             few = min(_BATCH, share - done)
-            args = [keys.prefix, id_, number, few, now * 1000 - done * apart, apart, *sets]
+            args = [keys.prefix, id_, number, few, now * 1000 - done * apart, apart, *sets[id_]]
             await clone(args=args)
             number += few
 
 
-async def _template(store: Store, kind: Kind, type_: str, *, now: float) -> str:
+async def _template(store: Store, kind: Kind, type_: str, record: str, *, now: float) -> str:
     """One event that really ended so; its id."""
     sample = catalog.sample(type_, every_field=True)
-    entity, _, number = str(sample["subject"]).partition("/")
+    entity = str(sample["subject"]).partition("/")[0]
     name = f"{type_} {' '.join(f'{target} {state}' for target, state in kind.ends.items())}"
     event = Event(
         id=event_id("bench", name),
@@ -86,7 +90,7 @@ async def _template(store: Store, kind: Kind, type_: str, *, now: float) -> str:
         type=type_,
         portal=PORTAL,
         entity=entity,
-        entity_id=number,
+        entity_id=record,
         received_at=now,
     )
     await store.accept([event], now=now)
@@ -123,9 +127,7 @@ async def _settle(store: Store, target: str, state: DeliveryState, *, now: float
         excerpt="ok",
     )
     one = claim.deliveries[0]
-    settled = Settled(
-        id=one.id, target=target, token=one.token, state=state, reason=attempt.reason, attempt=attempt
-    )
+    settled = Settled(id=one.id, target=target, token=one.token, state=state, reason=attempt.reason, attempt=attempt)
     await store.settle(settled, now=now)
 
 

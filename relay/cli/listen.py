@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from relay.events import EventRecord
     from relay.services import Services
     from relay.settings import Settings
-    from relay.targets import Result, Target
 
 _NAME = "listen"
 
@@ -112,17 +111,17 @@ class _Forwarded:
     attempt: int
     at: float
     seconds: float
-    result: Result
+    result: Any
     body: str
 
     @property
     def good(self) -> bool:
-        return self.result.outcome.value == "delivered"
+        return bool(self.result.outcome.value == "delivered")
 
     @property
     def status(self) -> str:
         if self.result.status is None:
-            return self.result.reason
+            return str(self.result.reason)
         return f"{self.result.status} in {self.seconds * 1000:.0f} ms"
 
 
@@ -130,7 +129,7 @@ class _Forwarded:
 class _Forwarder:
     """Posts an event, and says what came of it."""
 
-    target: Target
+    target: Any
     secret: str
     clock: Callable[[], float]
 
@@ -151,7 +150,7 @@ class _Forwarder:
         result = await self.target.exchange(request, sending, kept=dict(request.headers))
         return self._told(record, attempt, now, result, request.content.decode("utf-8", "replace"))
 
-    def _told(self, record: EventRecord, attempt: int, at: float, result: Result, body: str) -> _Forwarded:
+    def _told(self, record: EventRecord, attempt: int, at: float, result: Any, body: str) -> _Forwarded:
         seconds = max(0.0, self.clock() - at)
         return _Forwarded(record=record, attempt=attempt, at=at, seconds=seconds, result=result, body=body)
 

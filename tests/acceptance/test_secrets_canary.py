@@ -52,6 +52,7 @@ def make(folder: Path, sink: Sink) -> Relay:
     own = {"allow_http": True, "allow_networks": ["127.0.0.0/8"], "events": ["planday.*"]}
     retry = {"schedule": ["100ms"] * 3, "timeout": "5s"}
     hooks = {"url": "env:HOOKS_URL", "signing_secret": ["env:HOOKS_SECRET", "env:HOOKS_OLD_SECRET"], "retry": retry}
+    hooks["breaker"] = {"failures": 1000, "sample": 10_000}  # it fails on purpose, and nobody shall wait for it
     wages = {"type": "webhook", "url": f"{sink.url}/wages", "signing_secret": "env:WAGES_SECRET", "retry": retry}
     hub = {"verify": "hmac-sha256", "secrets": ["env:HUB_SECRET"], "header": "x-hub-signature-256", "prefix": "sha256="}
     relay = Relay(

@@ -27,7 +27,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from tests.browser.page import Page
+from tests.browser.page import Page, ProtocolError
 
 _START = 30.0
 _ANSWER = 30.0
@@ -60,10 +60,6 @@ def binary() -> str | None:
     return next(filter(None, map(shutil.which, _NAMES)), None)
 
 
-class ProtocolError(Exception):
-    """Chromium refused a command."""
-
-
 class Chromium:
     """One browser process with a profile of its own; each page gets cookies of its own."""
 
@@ -73,24 +69,9 @@ class Chromium:
         self._listeners: dict[str, Listener] = {}
 
     async def __aenter__(self) -> Self:
-        place = binary()
-        if place is None:
-            raise FileNotFoundError("there is no Chromium on this machine")
-        self._folder = tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
-        profile = Path(self._folder.name)
-        # Root has no sandbox there; what is opened is only our own dashboard.
-        sandbox = ("--no-sandbox",) if os.geteuid() == 0 else ()
-        with (profile / "output.txt").open("wb") as output:
-            self._process = subprocess.Popen(
-                [place, *_FLAGS, *sandbox, f"--user-data-dir={profile / 'profile'}", "about:blank"],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env={**os.environ, "HOME": str(profile), "TZ": "Europe/Copenhagen"},
-                start_new_session=True,
-            )
+        self._start()
         try:
-            address = await self._address(profile / "profile" / "DevToolsActivePort")
+            address = await self._address()
             self._session = aiohttp.ClientSession()
             self._socket = await self._session.ws_connect(address, max_msg_size=0)
         except BaseException:
@@ -110,6 +91,25 @@ class Chromium:
         await self._session.close()
         await asyncio.to_thread(self._end)
 
+    def _start(self) -> None:
+        place = binary()
+        if place is None:
+            raise FileNotFoundError("there is no Chromium on this machine")
+        self._folder = tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
+        folder = Path(self._folder.name)
+        self._output, self._port = folder / "output.txt", folder / "profile" / "DevToolsActivePort"
+        # Root has no sandbox there; what is opened is only our own dashboard.
+        sandbox = ("--no-sandbox",) if os.geteuid() == 0 else ()
+        with self._output.open("wb") as output:
+            self._process = subprocess.Popen(
+                [place, *_FLAGS, *sandbox, f"--user-data-dir={folder / 'profile'}", "about:blank"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, "HOME": str(folder), "TZ": "Europe/Copenhagen"},
+                start_new_session=True,
+            )
+
     def _end(self) -> None:
         """End the process and what it has started: its session is of its own."""
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -119,16 +119,20 @@ class Chromium:
         self._process.wait(10)
         self._folder.cleanup()
 
-    async def _address(self, file: Path) -> str:
+    async def _address(self) -> str:
+        """Where it listens, once it says so."""
         async with asyncio.timeout(_START):
-            while True:
-                lines = file.read_text().split() if file.exists() else []
-                if len(lines) == 2:
-                    return f"ws://127.0.0.1:{lines[0]}{lines[1]}"
-                if self._process.poll() is not None:
-                    said = Path(self._folder.name, "output.txt").read_text(errors="replace")
-                    raise RuntimeError(f"Chromium ended at its start:\n{said[-2000:]}")
+            while (found := self._listens_at()) is None:
                 await asyncio.sleep(0.02)
+        return found
+
+    def _listens_at(self) -> str | None:
+        lines = self._port.read_text().split() if self._port.exists() else []
+        if len(lines) == 2:
+            return f"ws://127.0.0.1:{lines[0]}{lines[1]}"
+        if self._process.poll() is not None:
+            raise RuntimeError(f"Chromium ended at its start:\n{self._output.read_text(errors='replace')[-2000:]}")
+        return None
 
     # The protocol ----------------------------------------------------------------------------------
 

@@ -12,7 +12,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -49,6 +48,10 @@ class Wrongs:
 
     def __bool__(self) -> bool:
         return bool(self.errors or self.violations or self.foreign)
+
+
+class ProtocolError(Exception):
+    """Chromium refused a command."""
 
 
 class NotThere(AssertionError):
@@ -157,7 +160,7 @@ class Page:
             try:
                 if await self.evaluate(f"Boolean({expression})"):
                     return
-            except Exception as error:  # noqa: BLE001 (a page that is just being replaced has no context)
+            except (ProtocolError, NotThere) as error:  # a page that is just being replaced has no context
                 if time.monotonic() > end:
                     raise NotThere(f"{expression}: {error}") from error
             if time.monotonic() > end:
@@ -274,11 +277,11 @@ class Page:
 
     # Pictures --------------------------------------------------------------------------------------
 
-    async def picture(self, file: Path, *, whole: bool = True, most: int = 4000) -> None:
+    async def picture(self, *, whole: bool = True, most: int = 4000) -> bytes:
         """A PNG of the window, or of the whole page up to `most` pixels down."""
         clip = {}
         if whole:
             size = (await self.send("Page.getLayoutMetrics"))["cssContentSize"]
             clip = {"clip": {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], most), "scale": 1}}
         found = await self.send("Page.captureScreenshot", format="png", captureBeyondViewport=whole, **clip)
-        file.write_bytes(base64.b64decode(found["data"]))
+        return base64.b64decode(found["data"])

@@ -1,4 +1,4 @@
-"""Every page, by day and by night, wide and narrow: nothing wrong in the console, no foreign host, and axe has no grave complaint."""
+"""Every page, light and dark, wide and narrow: a clean console, no foreign host, no grave complaint of axe."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def admins(world: World) -> AsyncIterator[Page]:
 # The addresses need ids that are known only once there is a world; their names are known before.
 @pytest.mark.parametrize("pattern", [*patterns(), "/events filtered", "/deliveries dead", "/deliveries parked"])
 async def test_a_page_is_sound(world: World, admins: Page, furnished: Mapping[str, str], pattern: str) -> None:
-    """No error, no violation, no other host; read by machines; nothing wider than a phone; one heading of the first rank."""
+    """No error, no violation, no other host; readable by machines; nothing wider than a phone; one first heading."""
     async with AsyncExitStack() as stack:
         page = await stack.enter_async_context(world.page()) if pattern == "/sign-in" else admins
         await page.look_as(width=1280, height=900, dark=False)

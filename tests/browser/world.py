@@ -1,4 +1,4 @@
-"""What the browser looks at: receiver and worker as processes, a simulated Planday, and a far side that obeys the test."""
+"""What the browser looks at: receiver and worker as processes, a simulated Planday, a far side that obeys the test."""
 
 from __future__ import annotations
 

@@ -40,6 +40,7 @@ SURFACE = {
     *("erase", "audit list"),
     *("report", "backup", "restore"),
     *("tokens create", "tokens list", "tokens revoke", "hash-password"),
+    *("init", "listen", "events tail"),
     *("events list", "events show", "events explain"),
     *("deliveries list", "deliveries show", "deliveries retry", "deliveries release", "deliveries cancel"),
     *("replay plan", "replay run", "replay status", "replay list", "replay pause", "replay resume", "replay cancel"),
