@@ -17,6 +17,7 @@ import redis.asyncio as aioredis
 from bench.stage import PORTAL
 from relay import catalog
 from relay.events import Attempt, DeliveryState, Event, Outcome, event_id
+from relay.store.client import command
 from relay.store.keys import Keys
 from relay.store.store import Store
 from relay.store.work import Finished, Lane, Settled
@@ -73,7 +74,8 @@ async def fill_history(client: aioredis.Redis, keys: Keys, store: Store, count: 
         apart = DAYS * 86_400_000 / max(share, 1)
         for done in range(0, share, _BATCH):
             few = min(_BATCH, share - done)
-            args = [keys.prefix, id_, number, few, now * 1000 - done * apart, apart, *sets[id_]]
+            begins = now * 1000 - done * apart
+            args: list[str | int | float] = [keys.prefix, id_, number, few, begins, apart, *sets[id_]]
             await clone(args=args)
             number += few
 
@@ -133,7 +135,7 @@ async def _settle(store: Store, target: str, state: DeliveryState, *, now: float
 
 async def _sets(client: aioredis.Redis, keys: Keys, id_: str) -> list[str]:
     """The sorted sets that this event stands in, with a place for what differs from copy to copy."""
-    lane = (await client.hget(keys.event(id_), "lane") or b"").decode()
+    lane = (await command(client, "HGET", keys.event(id_), "lane") or b"").decode()
     found = []
     async for key in client.scan_iter(match=f"{keys.prefix}*", count=1000, _type="zset"):
         if await client.zscore(key, id_) is None:

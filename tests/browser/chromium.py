@@ -122,9 +122,10 @@ class Chromium:
     async def _address(self) -> str:
         """Where it listens, once it says so."""
         async with asyncio.timeout(_START):
-            while (found := self._listens_at()) is None:
+            while True:
+                if found := self._listens_at():
+                    return found
                 await asyncio.sleep(0.02)
-        return found
 
     def _listens_at(self) -> str | None:
         lines = self._port.read_text().split() if self._port.exists() else []

@@ -18,8 +18,9 @@ _NOT_RUN = "NOT RUN: the dashboard in a browser, since this machine has no Chrom
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        is_ours = HERE in item.path.parents and isinstance(item, pytest.Function)
-        if not is_ours or not inspect.iscoroutinefunction(item.function):
+        if HERE not in item.path.parents or not isinstance(item, pytest.Function):
+            continue
+        if not inspect.iscoroutinefunction(item.function):
             continue
         item.add_marker(pytest.mark.browser)
         item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)  # before the automatic one
