@@ -9,7 +9,7 @@ JOBS ?= $(shell n=$$(nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 
 PARALLEL := $(if $(REDIS_URL),,-n $(JOBS) --dist worksteal)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-store lint types check run bench crash feed-day lock clean
+.PHONY: help demo test test-store test-browser lint types check run bench screenshots crash feed-day lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -29,6 +29,9 @@ test-store: $(STAMP)  ## the tests that use a store, on another server: SERVER=/
 	@TEST_STORE_SERVER="$(SERVER)" $(BIN)/python -m pytest tests/integration tests/acceptance/test_store_restart.py \
 		$(PARALLEL) -m "store and not long" --no-cov -q $(ARGS)
 
+test-browser: $(STAMP)  ## the dashboard in a real Chromium, where there is one
+	@$(BIN)/python -m pytest tests/browser $(PARALLEL) --no-cov -q $(ARGS)
+
 lint: $(STAMP)  ## format and lint, changing nothing
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -43,6 +46,9 @@ run: $(STAMP)  ## receiver and workers on this machine, with config/relay.toml o
 
 bench: $(STAMP)  ## speed and memory, beside bare baselines
 	@$(BIN)/python -m bench $(ARGS)
+
+screenshots: $(STAMP)  ## the pictures of README and docs anew; ARGS=FOLDER: every page, in every look, there
+	@$(BIN)/python -m scripts.screenshots $(if $(ARGS),$(ARGS),--docs)
 
 crash: $(STAMP)  ## the long form of the crash rounds (50 of 2,000 events, 20 rolling restarts; a quarter of an hour)
 	@$(BIN)/python -m tests.acceptance.crash $(ARGS)

@@ -17,7 +17,6 @@ import redis.asyncio as aioredis
 from bench.stage import PORTAL
 from relay import catalog
 from relay.events import Attempt, DeliveryState, Event, Outcome, event_id
-from relay.store.client import command
 from relay.store.keys import Keys
 from relay.store.store import Store
 from relay.store.work import Finished, Lane, Settled
@@ -41,7 +40,7 @@ _CLONE = (Path(__file__).parent / "clone.lua").read_text(encoding="utf-8")
 class Kind:
     """How an event ended: the state of its delivery to each target; `share` of all, in percent."""
 
-    share: int
+    share: float
     ends: Mapping[str, DeliveryState]
 
 
@@ -57,31 +56,34 @@ KINDS: Sequence[Kind] = (
 )
 
 
-async def fill_history(client: aioredis.Redis, keys: Keys, store: Store, count: int) -> None:
-    """So many events over the last days, newest first, of every type and kind in turn."""
+async def fill_history(
+    client: aioredis.Redis, keys: Keys, store: Store, count: int, *, kinds: Sequence[Kind] = KINDS
+) -> None:
+    """So many events over the last days, of every type and kind, with more by day than by night."""
     now = time.time()
-    wanted = [(kind, type_) for kind in KINDS for type_ in TYPES]
+    # Where they are copied from lies before all that is shown.
+    before = now - (DAYS + 1) * 86_400
+    wanted = [(kind, type_) for kind in kinds for type_ in TYPES]
     # A record each: what is parked would hold up those behind it.
     made = [
-        (kind, await _template(store, kind, type_, str(1000 + at), now=now)) for at, (kind, type_) in enumerate(wanted)
+        (kind, await _template(store, kind, type_, 1000 + at, now=before)) for at, (kind, type_) in enumerate(wanted)
     ]
+    # Looked for before there are copies: afterwards there are many sets to look through.
+    sets = [await _sets(client, keys, event) for _, event in made]
     clone = client.register_script(_CLONE)
     number = 0
-    sets = {id_: await _sets(client, keys, id_) for _, id_ in made}
-    for kind, id_ in made:
+    for (kind, event), names in zip(made, sets, strict=True):
         # Each kind lies over the whole span, as densely as its share is.
-        share = count * kind.share // 100 // len(TYPES)
+        share = int(count * kind.share / 100 / len(TYPES))
         apart = DAYS * 86_400_000 / max(share, 1)
         for done in range(0, share, _BATCH):
             few = min(_BATCH, share - done)
-            begins = now * 1000 - done * apart
-            args: list[str | int | float] = [keys.prefix, id_, number, few, begins, apart, *sets[id_]]
-            await clone(args=args)
+            await clone(args=[keys.prefix, event.id, number, few, now * 1000, done, apart, *names])
             number += few
 
 
-async def _template(store: Store, kind: Kind, type_: str, record: str, *, now: float) -> str:
-    """One event that really ended so; its id."""
+async def _template(store: Store, kind: Kind, type_: str, record: int, *, now: float) -> Event:
+    """One event that really ended so."""
     sample = catalog.sample(type_, every_field=True)
     entity = str(sample["subject"]).partition("/")[0]
     name = f"{type_} {' '.join(f'{target} {state}' for target, state in kind.ends.items())}"
@@ -92,7 +94,7 @@ async def _template(store: Store, kind: Kind, type_: str, record: str, *, now: f
         type=type_,
         portal=PORTAL,
         entity=entity,
-        entity_id=record,
+        entity_id=str(record),
         received_at=now,
     )
     await store.accept([event], now=now)
@@ -110,7 +112,7 @@ async def _template(store: Store, kind: Kind, type_: str, record: str, *, now: f
     for target, state in kind.ends.items():
         if state is not DeliveryState.WAITING:
             await _settle(store, target, state, now=now)
-    return event.id
+    return event
 
 
 async def _settle(store: Store, target: str, state: DeliveryState, *, now: float) -> None:
@@ -126,19 +128,19 @@ async def _settle(store: Store, target: str, state: DeliveryState, *, now: float
         status=202 if good else 422,
         request_headers={"webhook-signature": "***"},
         response_headers={"content-length": "2"},
-        excerpt="ok",
+        excerpt="ok" if good else '{"error": "unknown employee"}',
     )
     one = claim.deliveries[0]
     settled = Settled(id=one.id, target=target, token=one.token, state=state, reason=attempt.reason, attempt=attempt)
     await store.settle(settled, now=now)
 
 
-async def _sets(client: aioredis.Redis, keys: Keys, id_: str) -> list[str]:
+async def _sets(client: aioredis.Redis, keys: Keys, event: Event) -> list[str]:
     """The sorted sets that this event stands in, with a place for what differs from copy to copy."""
-    lane = (await command(client, "HGET", keys.event(id_), "lane") or b"").decode()
+    lane = f"{event.portal}:{event.entity}:{event.entity_id}"
     found = []
     async for key in client.scan_iter(match=f"{keys.prefix}*", count=1000, _type="zset"):
-        if await client.zscore(key, id_) is None:
+        if await client.zscore(key, event.id) is None:
             continue
         name = key.decode().replace(lane, "{lane}")
         found.append(name.replace(keys.events_of(PORTAL, PERSON), keys.events_of(PORTAL, "{person}")))

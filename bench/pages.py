@@ -47,7 +47,7 @@ _DELIVERIES = (
 _PAGES = (
     *(f"/events?{one}" for one in _FILTERS),
     *(f"/deliveries?{one}" for one in _DELIVERIES),
-    *("/", "/?span=1d", "/?span=1w", "/targets", "/targets/hours", "/portals", "/portals/bistro", "/replay"),
+    *("/", "/?span=24h", "/?span=7d", "/targets", "/targets/hours", "/portals", "/portals/bistro", "/replay"),
     *("/quarantine", "/audit", "/catalog", "/settings"),
 )
 _API = (

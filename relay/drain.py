@@ -28,8 +28,9 @@ class Pace:
     """How long it claims before its successor takes over."""
     overlap: float = 1.0
     """How long before that the successor is started."""
-    lease: float = 10.0
-    """How long its work stays its own without a sign of life."""
+    lease: float = 8.0
+    """How long its work stays its own without a sign of life. What a killed worker held fills its target's places for
+    so long, and all must work again within 10 s (design.md 6)."""
     events: int = 100
     """Events of one portal under way at once."""
     deliveries: int = 200

@@ -75,8 +75,10 @@ def _sentences(
         # The first goes on after the colon; those after it begin as sentences do.
         first, *more = _delivery(delivery, attempts.get(delivery.target, ()), around)
         yield " ".join((f"{delivery.target}: {first}", *(one[:1].upper() + one[1:] for one in more)))
-    for target, refusal in record.routing.items():
-        yield f"{target}: not sent, because {refusal}."
+    # As a rule many targets refuse for one reason: together they are one sentence.
+    for refusal in dict.fromkeys(record.routing.values()):
+        names = ", ".join(target for target, said in record.routing.items() if said == refusal)
+        yield f"{names}: not sent, because {refusal}."
 
 
 def _where(event: Event) -> str:

@@ -38,6 +38,7 @@ class Board:
 
     title: str
     note: str = ""
+    said: str = ""
     rows: list[Row] = field(default_factory=list)
     chosen: int = 0
     is_open: bool = False
@@ -53,8 +54,8 @@ class Board:
             self.chosen = len(self.rows) - 1
 
     def say(self, text: str) -> None:
-        """A word beside the title, in place of the one before."""
-        self.note = text
+        """A word beside the keys, in place of the one before."""
+        self.said = text
 
     @property
     def row(self) -> Row | None:
@@ -87,12 +88,13 @@ class Board:
 
     def lines(self, *, width: int, height: int) -> list[Line]:
         """The whole screen: exactly `height` lines, none longer than `width`."""
-        room = max(1, height - 2)
+        head = [Line(self.title, "bold"), *([Line(self.note)] if self.note else [])]
+        room = max(1, height - len(head) - 1)
         body = self._details(room) if self.is_open and self.row else self._list(width, room)
         body += [Line("")] * (room - len(body))
-        foot = Line(_KEYS_INSIDE if self.is_open else _KEYS, "dim")
-        head = f"{self.title}   {self.note}" if self.note else self.title
-        shown = [Line(head, "bold"), *body, foot][:height]
+        keys = _KEYS_INSIDE if self.is_open else _KEYS
+        foot = Line(f"{self.said}   {keys}" if self.said else keys, "dim")
+        shown = [*head, *body, foot][:height]
         return [Line(_cut(out.printable(one.text), width), one.style) for one in shown]
 
     def _list(self, width: int, room: int) -> list[Line]:

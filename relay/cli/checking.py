@@ -171,12 +171,9 @@ def _print(told: dict[str, Any]) -> None:
         if one["remedy"]:
             out.line(f"{'':{_LEVEL + 2}}do: {one['remedy']}")
     errors = sum(one["level"] == "error" for one in told["findings"])
-    if warnings := len(told["findings"]) - errors:
-        counts = [
-            f"{count} {word}{'s' * (count > 1)}" for count, word in ((errors, "error"), (warnings, "warning")) if count
-        ]
-        out.say(", ".join(counts) + ("" if errors else ": it works, and is most likely not what was meant"))
-    elif errors:
-        out.say(f"{errors} error{'s' * (errors > 1)}: not all of it works until they are mended")
+    warnings = len(told["findings"]) - errors
+    if told["findings"]:
+        counts = ((errors, "error"), (warnings, "warning"))
+        out.say(", ".join(f"{count or 'no'} {word}{'s' * (count != 1)}" for count, word in counts))
     else:
         out.say("all is well" if told["connected"] else "the configuration is well; what it points to: --connect")

@@ -163,4 +163,4 @@ def explain(event: EventId, as_json: out.AsJson = False) -> None:
         out.json_out({"event": event, "sentences": lines})
         return
     for line in lines:
-        sys.stdout.write(out.printable(line) + "\n")
+        out.sentence(line)

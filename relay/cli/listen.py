@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from relay.events import EventRecord
-    from relay.services import Services
+    from relay.services import Following, Services
     from relay.settings import Settings
 
 _NAME = "listen"
@@ -88,15 +88,14 @@ def listen(
         signed = f"signed with {forwarder.secret}" if secret is None else ""
         following = Following(services.reading, services.keys, type=type_, portal=portal)
         try:
+            await following.begin(services.clock(), since=begin)
             if shown is None and watching.is_terminal():
                 board = Board(title=f"forwarding to {forward_to}", note=signed)
-                events = watching.follow(following, services, since=begin, say=board.say)
-                await _on_screen(forwarder, events, board)
+                await _on_screen(forwarder, following, board)
             else:
                 if signed:
                     out.say(f"{signed} (--secret env:NAME for one that stays)")
-                events = watching.follow(following, services, since=begin)
-                await _in_lines(forwarder, events, shown or Output.COMPACT)
+                await _in_lines(forwarder, watching.follow(following), shown or Output.COMPACT)
         finally:
             await forwarder.target.aclose()
 
@@ -273,7 +272,7 @@ def _print_json(done: _Forwarded) -> None:
     sys.stdout.flush()
 
 
-async def _on_screen(forwarder: _Forwarder, events: Any, board: Board) -> None:
+async def _on_screen(forwarder: _Forwarder, following: Following, board: Board) -> None:
     """The list with its keys, until q."""
     records: dict[str, tuple[EventRecord, int]] = {}
     again: set[asyncio.Task[None]] = set()
@@ -285,8 +284,12 @@ async def _on_screen(forwarder: _Forwarder, events: Any, board: Board) -> None:
         row.status, row.good, row.details = done.status, done.good, details(done)
         screen.draw()
 
+    def say(text: str) -> None:
+        board.say(text)
+        screen.draw()
+
     async def take() -> None:
-        async for happening in events:
+        async for happening in watching.follow(following, say=say):
             if (record := _handled(happening)) is None:
                 continue
             event = record.event

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Annotated, Any
@@ -71,6 +73,15 @@ def line(*cells: Any) -> None:
     sys.stdout.flush()
 
 
+def sentence(text: str) -> None:
+    """One sentence on stdout: on a terminal folded between words, elsewhere as one line."""
+    told = printable(text)
+    if sys.stdout.isatty():
+        width = max(40, shutil.get_terminal_size().columns)
+        told = textwrap.fill(told, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    sys.stdout.write(told + "\n")
+
+
 def facts(pairs: Mapping[str, Any]) -> None:
     """Names and values, one a line; what is None or empty is left out."""
     shown = {name: cell(value) for name, value in pairs.items() if value not in (None, "", (), [], {})}
@@ -103,6 +114,8 @@ def console(stream: IO[str] | None = None) -> Console:
         highlight=False,
         markup=False,
         emoji=False,
+        # Whatever FORCE_COLOR says: who reads a pipe gets text.
+        force_terminal=False if plain else None,
         no_color=plain or bool(os.environ.get("NO_COLOR")),
         width=_NO_WIDTH,
     )

@@ -68,9 +68,10 @@ def tail(
 
         await opened.known_target(services, target)
         following = Following(services.reading, services.keys, type=type_, portal=portal, target=target)
+        await following.begin(services.clock(), since=begin)
         if printer is _compact:
             out.say("following (times in UTC); Ctrl-C ends it")
-        async for happening in watching.follow(following, services, since=begin):
+        async for happening in watching.follow(following):
             printer(happening)
             sys.stdout.flush()
 

@@ -14,7 +14,7 @@ from relay.cli import out
 from relay.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from relay.services import Following, Services
+    from relay.services import Following
 
 LOOK_EVERY = 0.5
 """Seconds between two looks at the store."""
@@ -51,15 +51,8 @@ async def patiently(call: Callable[[], Awaitable[Answer]], *, say: Callable[[str
         return answer
 
 
-async def follow(
-    following: Following,
-    services: Services,
-    *,
-    since: float | None = None,
-    say: Callable[[str], None] = out.say,
-) -> AsyncIterator[Any]:
-    """What happens in the line, for ever; a store that is away for a while makes no gap."""
-    await following.begin(services.clock(), since=since)
+async def follow(following: Following, *, say: Callable[[str], None] = out.say) -> AsyncIterator[Any]:
+    """What happens in the line, for ever, once it has begun; a store that is away for a while makes no gap."""
     while True:
         for happening in await patiently(following.look, say=say):
             yield happening

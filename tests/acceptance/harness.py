@@ -114,11 +114,13 @@ class Relay:
         target: Mapping[str, Any] | None = None,
         tables: Mapping[str, Mapping[str, Any]] | None = None,
         portals: Mapping[str, int] | None = None,
+        portal: Mapping[str, Any] | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         """One source `planday` and one target `hooks` (the sink); `target` adds to it, `tables` to the file.
 
-        `portals` are names and ids of the simulator's; without any, nothing asks Planday.
+        `portals` are names and ids of the simulator's; without any, nothing asks Planday. `portal`
+        adds to each.
         """
         self.folder = folder
         self.sink = sink
@@ -132,6 +134,7 @@ class Relay:
         self._target = target or {}
         self._tables = tables or {}
         self._portals = portals or {}
+        self._each_portal = portal or {}
         self._environ = environ or {}
         self.secrets |= {_token_name(name): REFRESH_TOKENS[id_] for name, id_ in self._portals.items()}
 
@@ -173,6 +176,7 @@ class Relay:
             "api_url": self.simulator,
             "identity_url": self.simulator,
             "allow_networks": ["127.0.0.0/8"],
+            **self._each_portal,
         }
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:

@@ -147,7 +147,6 @@ async def test_the_overview_refreshes_by_itself(world: World) -> None:
         await world.relay.api("POST", "/targets/quiet/resume", {})
 
 
-@pytest.mark.skip(reason="waits for a name that the page does not show: to be mended")
 @SCRIPTS
 async def test_a_viewer_sees_masks(world: World, javascript: bool) -> None:
     """A viewer sees that something changed, but neither names nor values, and has no buttons that act."""

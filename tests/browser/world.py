@@ -23,6 +23,7 @@ ROLES = ("viewer", "operator", "payroll", "admin")
 PASSWORDS = {role: f"the password of {role}" for role in ROLES}
 # Cheap, so that a test of a page is not a test of patience; the real cost is test_dashboard_access.py's.
 _HASHER = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+# A target for each test that changes something, so that none depends on another.
 _TARGETS = {
     "ledger": "absence_request",
     "till": "department",
@@ -90,23 +91,30 @@ def target(sink: Sink, name: str, *events: str, **more: Any) -> Mapping[str, Any
 
 
 @asynccontextmanager
-async def world_in(folder: Path, browser: Chromium, **tables: Any) -> AsyncIterator[World]:
-    """Everything started; `tables` are added to the settings."""
+async def world_in(
+    folder: Path,
+    browser: Chromium,
+    *,
+    targets: Mapping[str, tuple[str, ...]] | None = None,
+    portal: Mapping[str, Any] | None = None,
+) -> AsyncIterator[World]:
+    """Everything started. `targets`: others than those of the tests, and what each takes; `portal` adds to each."""
     answers: dict[str, int] = {}
 
     def decide(arrival: Arrival) -> int:
         return answers.get(arrival.path, 202)
 
     async with Sink(decide=decide) as sink:
-        # One target for each test that changes something, so that none depends on another.
-        targets = {f"targets.{name}": target(sink, name, f"planday.{entity}.*") for name, entity in _TARGETS.items()}
+        wanted = targets or {name: (f"planday.{entity}.*",) for name, entity in _TARGETS.items()}
+        tables = {f"targets.{name}": target(sink, name, *events) for name, events in wanted.items()}
         users = {f"users.{role}-user": {"password": _HASHER.hash(PASSWORDS[role]), "role": role} for role in ROLES}
         relay = Relay(
             folder,
             sink,
-            target={"events": ["planday.shift.*", "planday.employee.*"]},
-            tables={**targets, **users, **tables},
+            target={"events": ["planday.shift.*", "planday.employee.*"], "fields": ["class:A", "class:B", "class:C"]},
+            tables={**tables, **users},
             portals={"bistro": BISTRO, "harbour": HARBOUR},
+            portal=portal,
         )
         async with relay:
             await relay.start_simulator()

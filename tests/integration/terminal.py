@@ -15,9 +15,10 @@ import sys
 import termios
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-PATIENCE = 20.0
+PATIENCE = 60.0
+"""Seconds: a busy machine starts a process slowly."""
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\x1b[=>]")
 
 
@@ -27,8 +28,12 @@ class Running:
 
     process: subprocess.Popen[bytes]
     fd: int
-    raw: str = ""
-    seen: int = field(default=0)
+    data: bytes = b""
+    seen: int = 0
+
+    @property
+    def raw(self) -> str:
+        return self.data.decode("utf-8", "ignore")
 
     @property
     def text(self) -> str:
@@ -47,7 +52,7 @@ class Running:
                 except OSError:  # a terminal whose other end is closed
                     found = b""
                 assert found, f"it ended before {what!r}; there was {self.text[self.seen :]!r}"
-                self.raw += found.decode("utf-8", "replace")
+                self.data += found
         start, self.seen = self.seen, at + len(what)
         return self.text[start : self.seen]
 

@@ -148,3 +148,41 @@ async def test_connect_says_when_nobody_came(relay: Relay) -> None:
     assert len(query["state"][0]) >= 32
     async with httpx.AsyncClient() as browser:
         assert (await browser.get(shown)).status_code == 200
+
+
+async def test_a_lost_portal_is_not_looked_at(world: World, relay: Relay) -> None:
+    """`look` says that there is nothing to be seen, and what to do: exit code 3."""
+    looked = await relay("portals", "look", "bistro")
+    assert looked.exit_code == 0, looked.output
+    assert "it waits, for no worker runs: relay worker" in looked.stderr
+    worker = world.planday()
+    await look(world, worker)
+    world.simulator.identity.end(world.simulator.authorisation(BISTRO), fate="refresh-fails")
+    with pytest.raises(AuthorizationLost):
+        await look(world, worker)
+    looked = await relay("portals", "look", "bistro")
+    assert looked.exit_code == 3
+    assert "Planday no longer accepts the authorisation of bistro" in looked.stderr
+    assert "relay portals set-token bistro" in looked.stderr
+    told = await relay("portals", "look", "bistro", "--json")
+    assert json.loads(told.stdout)["authorisation"] == "lost"
+
+
+async def test_without_a_terminal_a_token_comes_by_file(relay: Relay) -> None:
+    """Where nobody can be asked and nothing comes, both ways are named; nothing is changed."""
+    result = await relay("portals", "set-token", "bistro", typed="")
+    assert result.exit_code == 1
+    assert "relay portals set-token bistro --file PATH, or --file - for standard input" in result.stderr
+
+
+async def test_other_portals_secrets_are_not_needed(world: World, relay: Relay, tmp_path: Path) -> None:
+    """A shell that has nothing of the second portal enters the first one's token; its own is needed."""
+    config = tmp_path / "relay.toml"
+    text = config.read_text(encoding="utf-8")
+    other = f'\n[portals.harbour]\nid = {HARBOUR}\nclient_id = "env:NOT_HERE"\nrefresh_token = "env:NOT_HERE_EITHER"\n'
+    config.write_text(text + other, encoding="utf-8")
+    result = await relay("portals", "set-token", "bistro", "--file", "-", typed=REFRESH_TOKENS[BISTRO])
+    assert result.exit_code == 0, result.output
+    refused = await relay("portals", "set-token", "harbour", "--file", "-", typed=REFRESH_TOKENS[HARBOUR])
+    assert refused.exit_code == 2
+    assert "portals.harbour.client_id: the environment variable NOT_HERE is not set" in refused.stderr

@@ -21,10 +21,10 @@ ROWS = st.builds(
 )
 
 
-@given(acts=st.lists(KEYS | ROWS, max_size=40), width=st.integers(1, 120), height=st.integers(1, 40))
-def test_whatever_comes_it_fits_the_screen(acts: list[str | Row], width: int, height: int) -> None:
+@given(acts=st.lists(KEYS | ROWS, max_size=40), note=TEXTS, width=st.integers(1, 120), height=st.integers(1, 40))
+def test_whatever_comes_it_fits_the_screen(acts: list[str | Row], note: str, width: int, height: int) -> None:
     """As many lines as there are, none too long, none that steers the terminal; a row is chosen if any is there."""
-    board = Board(title="forwarding")
+    board = Board(title="forwarding", note=note)
     for one in acts:
         if isinstance(one, Row):
             board.add(one)
@@ -84,6 +84,15 @@ def test_details_are_opened_scrolled_and_closed() -> None:
     assert chosen(board) == "evt_1"
     board.key("esc")
     assert any("event 1" in one.text for one in board.lines(width=40, height=10))
+
+
+def test_a_word_of_the_store_stands_beside_the_keys() -> None:
+    """And leaves the secret where it is."""
+    board = Board(title="forwarding", note="signed with whsec_x")
+    board.say("the store did not answer; waiting for it")
+    first, second, *_, last = (one.text for one in board.lines(width=120, height=10))
+    assert (first, second) == ("forwarding", "signed with whsec_x")
+    assert last.startswith("the store did not answer; waiting for it   up/down")
 
 
 def test_keys_ask_for_what_the_screen_cannot_do() -> None:

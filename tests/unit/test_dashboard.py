@@ -69,6 +69,23 @@ def test_an_incident_speaks_for_itself_and_nothing_is_said_twice() -> None:
     assert headline(stats(), [incident(critical=True)], {}, sources=1).level == "bad"
 
 
+@pytest.mark.parametrize(
+    ("kind", "href"),
+    [
+        ("delivery_exhausted", "/deliveries?state=dead&target=hours"),
+        ("delivery_parked", "/deliveries?state=parked&target=hours"),
+        ("target_failing", "/targets/hours"),
+        ("target_paused", "/targets/hours"),
+    ],
+)
+def test_an_incident_of_a_target_leads_to_the_page_that_mends_it(kind: str, href: str) -> None:
+    """Its first sentence and that page; its remedy for the terminal is left out."""
+    told = incident(kind=kind, summary="It is so. Mend it: `relay targets list`.")
+    point = headline(stats(), [told], {}, sources=1).points[0]
+    assert (point.text, point.href) == ("It is so", href)
+    assert "`" not in point.help
+
+
 def test_a_lost_authorisation_leads_to_where_a_token_is_entered() -> None:
     """By name, with the page."""
     top = headline(stats(), [], {"bistro": "lost"}, sources=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import replace
 from typing import Any
 
@@ -128,3 +129,23 @@ def test_what_was_not_sent_says_itself_what_to_decide() -> None:
     assert "Look whether the target has it" in said(ROUTED, AROUND, delivery(DeliveryState.PARKED))
     there = "nothing was sent: the target has this line with this content already, by evt_0"
     assert there in said(ROUTED, AROUND, delivery(DeliveryState.DELIVERED, reason=there))
+
+
+def test_what_refuses_for_one_reason_is_one_sentence() -> None:
+    """Fifty targets of which none wants it are not fifty lines; each reason has its own."""
+    refusals = {"a": "it wants other types", "b": "its `when` is not true", "c": "it wants other types"}
+    sentences = explain(replace(RECORD, state=EventState.UNROUTED, routing=refusals), (), {}, AROUND)
+    assert sentences[-2:] == [
+        "a, c: not sent, because it wants other types.",
+        "b: not sent, because its `when` is not true.",
+    ]
+
+
+def test_an_event_with_a_target_in_every_state_fits_one_screen() -> None:
+    """80 columns and 24 lines, the line of the shell included."""
+    deliveries = [delivery(state, target=f"target-{number}") for number, state in enumerate(DeliveryState)]
+    names = frozenset(one.target for one in deliveries)
+    record = replace(ROUTED, targets=tuple(names), routing={f"other-{n}": "it wants other types" for n in range(8)})
+    sentences = explain(record, deliveries, {}, replace(AROUND, targets=names))
+    lines = [line for one in sentences for line in textwrap.wrap(one, 80, subsequent_indent="  ")]
+    assert len(lines) < 24, lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import quote
 
 from relay.services import Incident
 
@@ -12,6 +13,13 @@ Level = Literal["good", "calm", "warn", "bad"]
 
 # Work that is this old is late, even where no incident says so yet.
 _LATE = 300.0
+# Where an incident of a target is mended on these pages; its own words name the commands of the terminal.
+_PAGES: Mapping[str, tuple[str, str]] = {
+    "delivery_exhausted": ("/deliveries?state=dead&target={}", "Mend the cause, then replay them"),
+    "delivery_parked": ("/deliveries?state=parked&target={}", "Look there, then release or cancel each"),
+    "target_failing": ("/targets/{}", "See why, and try it"),
+    "target_paused": ("/targets/{}", "Resume it when that is mended"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +97,10 @@ def _count(count: int) -> str:
 
 
 def _incident(one: Incident) -> Point:
-    return Point(one.summary, since=one.since, href=f"/events/{one.event}" if one.event else "")
+    if one.kind in _PAGES:
+        path, help_ = _PAGES[one.kind]
+        return Point(one.summary.partition(". ")[0], since=one.since, href=path.format(quote(one.about)), help=help_)
+    return Point(one.summary.removesuffix("."), since=one.since, href=f"/events/{one.event}" if one.event else "")
 
 
 def _nothing_yet(stats: Mapping[str, Any], portals: Mapping[str, str], sources: int) -> Headline:
